@@ -1,0 +1,31 @@
+/* UTF-8 and the Unicode facts that tokenizers need (utf8proc). Pure functions, thread-safe. */
+#ifndef RL_CORE_UNICODE_H
+#define RL_CORE_UNICODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rl/core/status.h"
+#include "rl/core/str.h"
+
+/* Bytes of the code point at text (1-4) and its value; 0 when the bytes are not valid UTF-8. */
+int32_t rl_utf8_decode(const char *text, size_t text_len, uint32_t *code);
+/* Appends a code point. */
+void rl_utf8_append(rl_str *out, uint32_t code);
+bool rl_utf8_valid(const char *text, size_t text_len);
+/* Bytes of a valid prefix of text; equals text_len for valid text. */
+size_t rl_utf8_valid_prefix(const char *text, size_t text_len);
+/* Appends text with each invalid byte sequence replaced by U+FFFD, as WHATWG decoders do. */
+void rl_utf8_repair(const char *text, size_t text_len, rl_str *out);
+
+typedef enum rl_unicode_form {
+    RL_UNICODE_NFC,
+    RL_UNICODE_NFD,
+    RL_UNICODE_NFKC,
+    RL_UNICODE_NFKD
+} rl_unicode_form;
+rl_status rl_unicode_normalize(rl_unicode_form form, const char *text, size_t text_len, rl_str *out,
+                               rl_err *err) RL_MUST_USE;
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * Hugging Face folders and GGUF files: reading a model into a policy's config and parameters, and
+ * writing a complete folder that transformers loads.
+ */
+#ifndef RL_POLICY_HF_H
+#define RL_POLICY_HF_H
+
+#include "rl/policy/config.h"
+#include "rl/policy/params.h"
+
+/* An opened checkpoint: a folder (config.json, model.safetensors or shards with an index) or a
+ * .gguf file. */
+typedef struct rl_checkpoint rl_checkpoint;
+rl_status rl_checkpoint_open(const char *path, rl_checkpoint **out, rl_err *err) RL_MUST_USE;
+void rl_checkpoint_close(rl_checkpoint *checkpoint); // accepts NULL
+const rl_model_config *rl_checkpoint_config(const rl_checkpoint *checkpoint);
+const rl_gguf *rl_checkpoint_gguf(const rl_checkpoint *checkpoint); // NULL for a folder
+const char *rl_checkpoint_path(const rl_checkpoint *checkpoint);
+
+/*
+ * Fills every parameter; a missing, surplus or misshapen tensor is refused by name. GGUF q and k
+ * rows are put back into Hugging Face's order.
+ */
+rl_status rl_checkpoint_read(const rl_checkpoint *checkpoint, rl_params *params, rl_backend *be,
+                             rl_err *err) RL_MUST_USE;
+
+/*
+ * Writes config.json, generation_config.json, model.safetensors (F32) and the tokenizer files into
+ * an existing empty folder. The tokenizer files are copied from the source folder, or made from the
+ * GGUF's metadata.
+ */
+rl_status rl_checkpoint_write(const rl_checkpoint *source, const rl_params *params, rl_backend *be,
+                              const char *folder, rl_err *err) RL_MUST_USE;
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * A policy: a language model with its weights, on one backend. Opened from a checkpoint; used by
+ * score.h (log-probs and gradients) and decode.h (sampling), which run the same forward; updated by
+ * optim.h.
+ *
+ * Life cycle: rl_policy_open, any use, rl_policy_free. After the weights change, rl_policy_repack
+ * brings the packed copies that the forward reads up to date. One thread calls; the backend's pool
+ * does the work.
+ */
+#ifndef RL_POLICY_POLICY_H
+#define RL_POLICY_POLICY_H
+
+#include "rl/policy/hf.h"
+#include "rl/policy/params.h"
+
+typedef struct rl_policy rl_policy;
+
+/* be is borrowed. trains: allocate gradients. */
+rl_status rl_policy_open(const rl_checkpoint *checkpoint, rl_backend *be, bool trains,
+                         rl_policy **out, rl_err *err) RL_MUST_USE;
+void rl_policy_free(rl_policy *policy); // accepts NULL
+const rl_model_config *rl_policy_config(const rl_policy *policy);
+rl_backend *rl_policy_backend(const rl_policy *policy);
+rl_params *rl_policy_params(rl_policy *policy);
+/* Must follow every change of the weights, before the next forward. */
+void rl_policy_repack(rl_policy *policy);
+/* Name of the first parameter (or gradient) that holds a NaN or infinity, else NULL. */
+const char *rl_policy_not_finite(rl_policy *policy, bool gradients);
+
+#endif

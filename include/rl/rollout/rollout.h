@@ -1,0 +1,85 @@
+/*
+ * One step's experience: prompts are drawn, groups of completions sampled and judged, and failed
+ * attempts shown their feedback and tried again, turn by turn (Murphy's tree, docs/tour.md). With
+ * turns = 1 it is plain GRPO sampling. The result is a batch whose memory is the step arena's.
+ */
+#ifndef RL_ROLLOUT_ROLLOUT_H
+#define RL_ROLLOUT_ROLLOUT_H
+
+#include "rl/core/arena.h"
+#include "rl/core/batch.h"
+#include "rl/core/pool.h"
+#include "rl/core/schema.h"
+#include "rl/policy/chat.h"
+#include "rl/rewards/verifier.h"
+#include "rl/rollout/dataset.h"
+#include "rl/rollout/engine.h"
+
+typedef struct rl_rollout_opts {
+    int32_t prompts;    // problems a step
+    int32_t group_size; // completions from one context, at every turn
+    int32_t turns;
+    int32_t max_new_tokens;
+    double temperature;
+    int32_t max_batch;      // rows decoded at a time
+    int32_t feedback_tests; // failing tests shown to a later turn
+    int32_t feedback_chars; // length of each trace shown
+    const char *engine;
+} rl_rollout_opts;
+extern const rl_section rl_rollout_section;
+
+/* A verifier in use: the row, its opened self, its name in metrics and its weight in the reward. */
+typedef struct rl_judge {
+    const rl_verifier *row;
+    void *self;
+    const char *name;
+    double weight;
+} rl_judge;
+
+/* Why a completion ended. */
+typedef enum rl_finish { RL_FINISH_STOP, RL_FINISH_LENGTH } rl_finish;
+
+/* What files and metrics tell of a sample beyond the batch; parallel to batch.sample. */
+typedef struct rl_sample_story {
+    const rl_problem *problem;
+    const char *completion;  // text, special tokens left out
+    const char *feedback;    // what a later turn was or would be shown; NULL when none
+    rl_verdict_kind verdict; // of the first judge that runs code, else of the first
+    rl_finish finish;
+    bool solved; // own reward is full
+} rl_sample_story;
+
+typedef struct rl_rollout_result {
+    rl_batch batch;
+    rl_sample_story *story;       // [batch.n_samples]
+    const char **prompt_text;     // [batch.n_groups] the whole context of a group as text
+    const int32_t **prompt_token; // [batch.n_groups] its ids from position 0
+    int32_t *n_prompt_tokens;
+    // Sandbox outcomes over all verdicts, caches included.
+    int32_t n_ok, n_fail, n_timeout, n_unknown;
+    double generate_s, reward_s;
+} rl_rollout_result;
+
+/* Everything a rollout works with; all borrowed. */
+typedef struct rl_rollout {
+    const rl_rollout_opts *opts;
+    const rl_engine *engine;
+    void *engine_self;
+    const rl_tokenizer *tokenizer;
+    const rl_chat *chat;
+    rl_pool *waiters; // threads that wait for verifiers
+    const rl_judge *judge;
+    int32_t n_judges;
+    const int32_t *stop; // ids that end a completion
+    int32_t n_stop;
+} rl_rollout;
+
+/*
+ * problem[n_problems] are the step's problems. seed and step address the random streams. Evaluation
+ * calls this too, with its own opts and step 0 streams.
+ */
+rl_status rl_rollout_step(const rl_rollout *rollout, const rl_problem *const *problem,
+                          int32_t n_problems, uint64_t seed, uint32_t step, rl_arena *arena,
+                          rl_rollout_result *out, rl_err *err) RL_MUST_USE;
+
+#endif

@@ -1,0 +1,26 @@
+# Every dependency is a Debian 12 package; a missing one is reported by that name.
+find_package(PkgConfig)
+if(NOT PkgConfig_FOUND)
+  message(FATAL_ERROR "pkg-config is missing; try: apt-get install pkg-config")
+endif()
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+
+function(rl_dependency name module package)
+  pkg_check_modules(${name} QUIET IMPORTED_TARGET GLOBAL ${module})
+  if(NOT ${name}_FOUND)
+    message(FATAL_ERROR "library '${module}' is missing; try: apt-get install ${package}")
+  endif()
+endfunction()
+
+rl_dependency(OPENBLAS openblas libopenblas-dev)
+rl_dependency(CURL libcurl libcurl4-openssl-dev)
+rl_dependency(CJSON libcjson libcjson-dev)
+rl_dependency(PCRE2 libpcre2-8 libpcre2-dev)
+rl_dependency(UTF8PROC libutf8proc libutf8proc-dev)
+rl_dependency(SECCOMP libseccomp libseccomp-dev)
+
+option(RL_BUILD_TESTS "build the tests and benchmarks" ON)
+if(RL_BUILD_TESTS)
+  rl_dependency(CMOCKA cmocka libcmocka-dev)
+endif()
