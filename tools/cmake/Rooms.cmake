@@ -64,9 +64,6 @@ endfunction()
 function(rl_test_program target source)
   add_executable(${target} ${source})
   target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR})
-  target_compile_definitions(${target} PRIVATE RL_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
-    RL_GOLDEN_DIR="${CMAKE_SOURCE_DIR}/tests/golden" RL_SHARED_DIR="${CMAKE_SOURCE_DIR}/../shared"
-    RL_BUILD_BIN="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
   target_compile_options(${target} PRIVATE ${RL_SANITIZE_FLAGS})
   target_link_options(${target} PRIVATE ${RL_SANITIZE_FLAGS})
   target_link_libraries(${target} PRIVATE rl_support rl_cli)
@@ -82,6 +79,9 @@ function(rl_tests)
   target_include_directories(rl_support PUBLIC ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR})
   target_compile_options(rl_support PRIVATE ${RL_SANITIZE_FLAGS})
   target_link_libraries(rl_support PUBLIC rl_cli PkgConfig::CMOCKA)
+  target_compile_definitions(rl_support PUBLIC RL_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+    RL_GOLDEN_DIR="${CMAKE_SOURCE_DIR}/tests/golden" RL_SHARED_DIR="${CMAKE_SOURCE_DIR}/../shared"
+    RL_BUILD_BIN="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
 
   foreach(room core tensor sandbox algos policy rewards rollout train cli e2e)
     file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${room}/test_*.c)
