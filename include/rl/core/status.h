@@ -16,7 +16,8 @@
     X(IO, "input or output failed")                                                                \
     X(MEMORY, "not enough memory")                                                                 \
     X(UNSUPPORTED, "not supported here")                                                           \
-    X(INTERRUPTED, "interrupted")
+    X(INTERRUPTED, "interrupted")                                                                  \
+    X(ALARM, "a check of the run failed")
 
 typedef enum rl_status {
 #define X(name, text) RL_##name,
