@@ -1,7 +1,8 @@
 /*
  * The GGUF container (versions 2 and 3, little-endian), reading only: metadata and tensors F32,
- * F16, BF16, Q8_0, Q4_0, Q4_1, Q6_K. Every count, length, offset and type is checked against the
- * file's size.
+ * F16, BF16, Q8_0, Q4_0, Q4_1, Q6_K; tensors of other types are listed but cannot be read. Every
+ * count, length, offset and type is checked against the file's size. Reading maps the file; texts
+ * and tensors point into the mapping and live until the file is closed. Thread-safe once open.
  */
 #ifndef RL_TENSOR_GGUF_H
 #define RL_TENSOR_GGUF_H
@@ -11,10 +12,13 @@
 #include <stdint.h>
 
 #include "rl/core/status.h"
-#include "rl/tensor/safetensors.h"
+#include "rl/tensor/stored.h"
 
 typedef struct rl_gguf rl_gguf;
 rl_status rl_gguf_open(const char *path, rl_gguf **out, rl_err *err) RL_MUST_USE;
+/* The same for bytes in memory, which must outlive the file; name appears in errors. */
+rl_status rl_gguf_parse(const void *bytes, size_t n_bytes, const char *name, rl_gguf **out,
+                        rl_err *err) RL_MUST_USE;
 void rl_gguf_close(rl_gguf *file); // accepts NULL
 
 size_t rl_gguf_count(const rl_gguf *file);
