@@ -58,6 +58,7 @@ typedef struct rl_batch {
     const int32_t *context_token; // [n_context_tokens] ids not written by the policy
     uint32_t n_context_tokens;
     int32_t n_turns;            // turns the recipe allows, whether or not this batch needed them
+    int32_t max_new_tokens;     // tokens a completion may have, by the recipe
     const int32_t *token;       // [n_tokens] completion tokens, feedback written by others included
     const uint8_t *trainable;   // [n_tokens] 1 where the policy sampled the token and it counts
     const double *logp_sampled; // [n_tokens] as the sampler reported them
@@ -69,5 +70,9 @@ typedef struct rl_batch {
     int32_t n_parts;
     double *log_z; // [n_samples] learned log-partition where the loss has one, else NULL
 } rl_batch;
+
+/* NULL, or the first broken rule about groups, parents, turns and token ranges: for asserts and
+ * tests. */
+const char *rl_batch_check(const rl_batch *batch);
 
 #endif

@@ -5,6 +5,7 @@
 #ifndef RL_REWARDS_VERIFIER_H
 #define RL_REWARDS_VERIFIER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,7 +28,10 @@ typedef struct rl_verdict {
     rl_verdict_kind kind;
     double score;          // in [0, 1]; meaningless for UNKNOWN
     int32_t passed, total; // unit tests, where there are any
-    const char *feedback;  // what a later turn may be shown; in the caller's arena
+    bool timed_out;        // the answer's program was stopped by a time limit; kind is not UNKNOWN
+    // What a later turn may be shown, such as failing tests; in the caller's arena, NULL when there
+    // is nothing to say. rollout/feedback.c adds passed and total and the words around it.
+    const char *feedback;
     size_t feedback_len;
 } rl_verdict;
 

@@ -10,14 +10,15 @@
 #include "rl/core/problem.h"
 #include "rl/core/schema.h"
 
+typedef enum rl_over_long { RL_OVER_LONG_SKIP, RL_OVER_LONG_REFUSE } rl_over_long;
+
 typedef struct rl_data_opts {
     const char *train, *eval; // paths; "" is none (eval)
     const char *system;       // system message put before every prompt; "" leaves it out
     int32_t max_prompt_tokens;
     bool shuffle;
-    int32_t over_long; // enum rl_over_long
+    rl_over_long over_long; // what happens to prompts over max_prompt_tokens
 } rl_data_opts;
-typedef enum rl_over_long { RL_OVER_LONG_SKIP, RL_OVER_LONG_REFUSE } rl_over_long;
 extern const rl_section rl_data_section;
 
 typedef struct rl_dataset rl_dataset;
@@ -26,6 +27,8 @@ rl_status rl_dataset_load(const char *path, const char *system, rl_dataset **out
 void rl_dataset_free(rl_dataset *dataset); // accepts NULL
 int32_t rl_dataset_size(const rl_dataset *dataset);
 const rl_problem *rl_dataset_at(const rl_dataset *dataset, int32_t i);
+/* Refuses, with file and line, a problem without tests: for recipes whose reward runs code. */
+rl_status rl_dataset_require_tests(const rl_dataset *dataset, rl_err *err) RL_MUST_USE;
 rl_tag_counts rl_dataset_tags(const rl_dataset *dataset);
 /* Leaves problem i out of the order (an over-long prompt). */
 void rl_dataset_skip(rl_dataset *dataset, int32_t i);

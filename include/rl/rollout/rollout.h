@@ -21,10 +21,9 @@ typedef struct rl_rollout_opts {
     int32_t turns;
     int32_t max_new_tokens;
     double temperature;
-    int32_t max_batch;      // rows decoded at a time
-    int32_t feedback_tests; // failing tests shown to a later turn
-    int32_t feedback_chars; // length of each trace shown
+    int32_t max_batch; // rows decoded at a time
     const char *engine;
+    const char *feedback_open, *feedback_close; // words around what a verifier says of a failure
 } rl_rollout_opts;
 extern const rl_section rl_rollout_section;
 
@@ -46,7 +45,7 @@ typedef struct rl_sample_story {
     const char *feedback;    // what a later turn was or would be shown; NULL when none
     rl_verdict_kind verdict; // of the first judge that runs code, else of the first
     rl_finish finish;
-    bool solved; // own reward is full
+    bool solved; // every judge gave its full score
 } rl_sample_story;
 
 typedef struct rl_rollout_result {
@@ -55,8 +54,10 @@ typedef struct rl_rollout_result {
     const char **prompt_text;     // [batch.n_groups] the whole context of a group as text
     const int32_t **prompt_token; // [batch.n_groups] its ids from position 0
     int32_t *n_prompt_tokens;
-    // Sandbox outcomes over all verdicts, caches included.
+    // Outcomes of programs that ran against tests, over all judges, cached verdicts included;
+    // n_unknown counts every verdict that could not be reached.
     int32_t n_ok, n_fail, n_timeout, n_unknown;
+    int32_t n_no_room; // failed attempts not tried again since the context was full
     double generate_s, reward_s;
 } rl_rollout_result;
 
@@ -67,16 +68,18 @@ typedef struct rl_rollout {
     void *engine_self;
     const rl_tokenizer *tokenizer;
     const rl_chat *chat;
-    rl_pool *waiters; // threads that wait for verifiers
-    const rl_judge *judge;
+    rl_pool *waiters;      // threads that wait for verifiers
+    const rl_judge *judge; // [n_judges] at least one
     int32_t n_judges;
     const int32_t *stop; // ids that end a completion
     int32_t n_stop;
+    int32_t max_positions; // of the model; a later turn that leaves no room is not opened
 } rl_rollout;
 
 /*
- * problem[n_problems] are the step's problems. seed and step address the random streams. Evaluation
- * calls this too, with its own opts and step 0 streams.
+ * problem[n_problems] are the step's problems; the same one may occur more than once. seed and step
+ * address the random streams. Evaluation calls this too, with its own opts and step 0 streams.
+ * logp_old of the batch is logp_sampled: the sampler's forward is the trainer's. keep is as scored.
  */
 rl_status rl_rollout_step(const rl_rollout *rollout, const rl_problem *const *problem,
                           int32_t n_problems, uint64_t seed, uint32_t step, rl_arena *arena,
