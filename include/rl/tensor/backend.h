@@ -90,7 +90,7 @@ typedef struct rl_compute_ops {
     void (*rope)(rl_backend *be, rl_tensor x, rl_tensor table, rl_tensor position, bool back);
     int64_t (*kv_len)(const rl_backend *be, int64_t n_slots, int64_t n_kv_heads, int64_t head_dim);
     void (*kv_write)(rl_backend *be, rl_tensor k_cache, rl_tensor v_cache, rl_tensor k, rl_tensor v,
-                     rl_tensor slot);
+                     rl_tensor slot, int32_t n_kv_heads);
     void (*attention)(rl_backend *be, rl_tensor out, rl_tensor q, rl_tensor k_cache,
                       rl_tensor v_cache, const rl_attn_plan *plan);
     void (*attention_back)(rl_backend *be, rl_tensor d_q, rl_tensor d_k, rl_tensor d_v,
