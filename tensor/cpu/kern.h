@@ -1,0 +1,80 @@
+/*
+ * The inner loops of the forward, on plain arrays. kern_ref.c fills the whole table and is the
+ * definition; kern_avx2.c and kern_avx512.c override rows with the same bits, which
+ * tests/tensor/test_kern.c holds them to.
+ *
+ * Two rules give the same bits on every set. A product is one chain of fused multiply-adds over
+ * its inner index, ascending. A sum over a row runs in 16 lanes, element i in lane i mod 16, and
+ * the lanes are folded 8, 4, 2, 1: lane l takes lane l + 8, then l + 4, l + 2, l + 1.
+ */
+#ifndef RL_TENSOR_CPU_KERN_H
+#define RL_TENSOR_CPU_KERN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    RL_PANEL = 48, // outputs side by side in a packed weight: panel, then k, then output
+    RL_LANES = 16,
+    RL_SUM_BLOCK = 1024, // elements of a row of logits summed in float before going to double
+    RL_ATTN_KEYS = 48    // most keys one call of attn_score takes
+};
+
+/* A panel of a linear layer: acc[r][o] continues the chain of in[r] . panel over k values. */
+typedef struct rl_kern_panel {
+    const float *in; // [n_rows, n_k]
+    int64_t in_stride;
+    const float *weight; // [n_k][RL_PANEL]
+    float *out;          // [n_rows, n_out]
+    int64_t out_stride;
+    int32_t n_rows, n_out; // n_out of at most RL_PANEL are stored
+    int64_t n_k;
+    bool resume;        // start from out; else from 0
+    const float *ahead; // memory wanted soon (a hint), n_ahead floats; may be NULL
+    int64_t n_ahead;
+} rl_kern_panel;
+
+typedef struct rl_kern {
+    void (*panel)(const rl_kern_panel *p);
+
+    /*
+     * score[v][key] = q[v] . key for n_keys <= RL_ATTN_KEYS, whole blocks of 16: block b lies at
+     * k + b * block_stride as [dim][16].
+     */
+    void (*attn_score)(float *score, int64_t score_stride, const float *q, int64_t q_stride,
+                       int32_t n_vec, const float *k, int64_t block_stride, int32_t n_keys,
+                       int32_t dim);
+    /*
+     * acc[v] continues the chain of sum over keys of p[v][key] * value[key], keys ascending; the
+     * key i lies at value + (i / 16) * block_stride + (i % 16) * dim.
+     */
+    void (*attn_value)(float *acc, int64_t acc_stride, const float *p, int64_t p_stride,
+                       int32_t n_vec, const float *value, int64_t block_stride, int32_t n_keys,
+                       int32_t dim);
+    /* x = exp(scale * x - max(scale * x)) and the sum of that. n >= 1. */
+    float (*softmax)(float *x, int64_t n, float scale);
+
+    float (*sum_squares)(const float *x, int64_t n);
+    void (*norm)(float *out, const float *x, const float *weight, float rstd, int64_t n);
+    /* One row of n_heads heads; table holds dim / 2 cosines, then dim / 2 sines. */
+    void (*rope)(float *x, const float *table, int32_t n_heads, int32_t dim, bool back);
+    void (*swiglu)(float *out, const float *gate, const float *up, int64_t n);
+    void (*add)(float *out, const float *x, int64_t n); // out += x
+    void (*divide)(float *out, const float *x, float by, int64_t n);
+
+    float (*max_over)(const float *x, float temperature, int64_t n); // of x / temperature
+    /* out = exp(x / temperature - max); out may be x. */
+    void (*exp_over)(float *out, const float *x, float temperature, float max, int64_t n);
+    /* With z = x / temperature - max: the sums of exp(z) and of exp(z) * z; n <= RL_SUM_BLOCK. */
+    void (*exp_sums)(float sum[2], const float *x, float temperature, float max, int64_t n);
+} rl_kern;
+
+void rl_kern_ref(rl_kern *kern);    // fills every row
+void rl_kern_avx2(rl_kern *kern);   // overrides; nothing where not compiled in
+void rl_kern_avx512(rl_kern *kern); // overrides; nothing where not compiled in
+
+/* cpuid.c */
+bool rl_cpu_has_avx2(void);   // with FMA, and the system saves the registers
+bool rl_cpu_has_avx512(void); // F, BW, DQ and VL
+
+#endif
