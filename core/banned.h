@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <mm_malloc.h> // part of immintrin.h, with inline functions that call malloc and free
+#endif
 
 #define strcpy(...)   rl_banned_strcpy_use_rl_str
 #define strcat(...)   rl_banned_strcat_use_rl_str
