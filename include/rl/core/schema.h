@@ -99,7 +99,7 @@ void rl_section_defaults(const rl_section *section, rl_arena *arena, void *opts)
 void rl_section_read(const rl_section *section, const rl_json *object, const char *const *elsewhere,
                      rl_arena *arena, void *opts, rl_errors *errors);
 
-/* Every key with its value, as a member object named after the last part of section->name. */
+/* Every key with its value, as members of the object that is open in the writer. */
 void rl_section_print(const rl_section *section, const void *opts, rl_json_writer *to);
 void rl_section_help(const rl_section *section, FILE *to);
 void rl_section_markdown(const rl_section *section, FILE *to);

@@ -49,6 +49,7 @@ typedef struct rl_verifier {
     void (*close)(void *self);
 } rl_verifier;
 
-const rl_verifier *rl_verifier_find(const char *name);
+const rl_verifier *rl_verifier_find(const char *name);     // NULL when unknown
+const rl_verifier *const *rl_verifier_list(size_t *count); // the whole registry, for help and docs
 
 #endif

@@ -32,6 +32,7 @@ rl_status rl_dataset_require_tests(const rl_dataset *dataset, rl_err *err) RL_MU
 rl_tag_counts rl_dataset_tags(const rl_dataset *dataset);
 /* Leaves problem i out of the order (an over-long prompt). */
 void rl_dataset_skip(rl_dataset *dataset, int32_t i);
+bool rl_dataset_is_skipped(const rl_dataset *dataset, int32_t i);
 int32_t rl_dataset_skipped(const rl_dataset *dataset);
 
 /*
