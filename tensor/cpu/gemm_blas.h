@@ -1,0 +1,21 @@
+/* One product on the calling thread: for operations that do their own sharing out of work. */
+#ifndef RL_TENSOR_CPU_GEMM_BLAS_H
+#define RL_TENSOR_CPU_GEMM_BLAS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* out[m, n] = op(a)[m, k] . op(b)[k, n] + beta * out, row-major with row strides; op transposes
+ * where a_t or b_t says so. */
+typedef struct rl_cpu_gemm {
+    int64_t m, n, k;
+    const float *a, *b;
+    float *out;
+    int64_t a_stride, b_stride, out_stride;
+    bool a_t, b_t;
+    float beta;
+} rl_cpu_gemm;
+
+void rl_cpu_sgemm(const rl_cpu_gemm *g);
+
+#endif
