@@ -123,7 +123,7 @@ void rl_op_kv_write(rl_backend *be, rl_tensor k_cache, rl_tensor v_cache, rl_ten
  */
 static void check_plan(const rl_attn_plan *plan, int64_t n_rows) {
     RL_ASSERT(plan->n_kv_heads >= 1 && plan->n_heads % plan->n_kv_heads == 0);
-    RL_ASSERT(plan->head_dim >= 1 && plan->n_items >= 0);
+    RL_ASSERT(plan->head_dim >= 1 && plan->n_items >= 0 && plan->scale > 0);
     for (int32_t i = 0; i < plan->n_items; i++) {
         const rl_attn_item *item = &plan->item[i];
         int64_t n_keys = 0;

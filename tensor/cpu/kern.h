@@ -20,17 +20,22 @@ enum {
     RL_ATTN_KEYS = 48    // most keys one call of attn_score takes
 };
 
-/* A panel of a linear layer: acc[r][o] continues the chain of in[r] . panel over k values. */
+/*
+ * A panel of a linear layer over n_k inner values. Each element's chain begins at `from` (0 where
+ * NULL), runs over k, and is stored in out, or added to it in one last addition.
+ */
 typedef struct rl_kern_panel {
     const float *in; // [n_rows, n_k]
     int64_t in_stride;
     const float *weight; // [n_k][RL_PANEL]
-    float *out;          // [n_rows, n_out]
-    int64_t out_stride;
-    int32_t n_rows, n_out; // n_out of at most RL_PANEL are stored
     int64_t n_k;
-    bool resume;        // start from out; else from 0
-    const float *ahead; // memory wanted soon (a hint), n_ahead floats; may be NULL
+    const float *from; // [n_rows, n_out]; may be out
+    int64_t from_stride;
+    float *out; // [n_rows, n_out]
+    int64_t out_stride;
+    bool add;
+    int32_t n_rows, n_out; // n_out <= RL_PANEL
+    const float *ahead;    // memory wanted soon, n_ahead floats: a hint
     int64_t n_ahead;
 } rl_kern_panel;
 
@@ -51,7 +56,7 @@ typedef struct rl_kern {
     void (*attn_value)(float *acc, int64_t acc_stride, const float *p, int64_t p_stride,
                        int32_t n_vec, const float *value, int64_t block_stride, int32_t n_keys,
                        int32_t dim);
-    /* x = exp(scale * x - max(scale * x)) and the sum of that. n >= 1. */
+    /* x = exp(scale * x - max(scale * x)) and the sum of that. n >= 1, scale > 0. */
     float (*softmax)(float *x, int64_t n, float scale);
 
     float (*sum_squares)(const float *x, int64_t n);
@@ -62,7 +67,7 @@ typedef struct rl_kern {
     void (*add)(float *out, const float *x, int64_t n); // out += x
     void (*divide)(float *out, const float *x, float by, int64_t n);
 
-    float (*max_over)(const float *x, float temperature, int64_t n); // of x / temperature
+    float (*max)(const float *x, int64_t n); // n >= 1
     /* out = exp(x / temperature - max); out may be x. */
     void (*exp_over)(float *out, const float *x, float temperature, float max, int64_t n);
     /* With z = x / temperature - max: the sums of exp(z) and of exp(z) * z; n <= RL_SUM_BLOCK. */
