@@ -21,7 +21,7 @@ typedef enum rl_key_type {
     RL_KEY_REAL,
     RL_KEY_TEXT,
     RL_KEY_CHOICE,
-    RL_KEY_LIST // of texts, or of objects with their own section
+    RL_KEY_LIST // of texts
 } rl_key_type;
 
 enum rl_key_flags {
@@ -34,8 +34,9 @@ typedef struct rl_key {
     const char *name;
     rl_key_type type;
     size_t offset;
-    const char *fallback; // as the user would write it, so defaults pass the same checks
-    double min, max;
+    const char *fallback; // as the user would write it, so defaults pass the same checks; NULL for
+                          // none: the field is zero, and a text may be null in a recipe
+    double min, max;      // inclusive; equal means no range; INFINITY is allowed
     const char *const *choices; // NULL-terminated, for RL_KEY_CHOICE
     unsigned flags;
     const char *doc; // one line, no full stop
@@ -68,10 +69,8 @@ typedef struct rl_section {
         .fallback = (dflt), .choices = (names), .flags = (how), .doc = (text)                      \
     }
 
-/*
- * A list of texts is an rl_text_list; a list of objects is an rl_object_list whose items each carry
- * the value still unparsed, to be judged by the section that the item's "name" picks.
- */
+/* A list of texts. A list of objects (the entries of 'rewards') is not a row: its section names it
+ * in `elsewhere` and reads each entry with the section that the entry's "name" picks. */
 typedef struct rl_text_list {
     const char *const *item;
     size_t n_items;
