@@ -1,0 +1,28 @@
+/* An opened checkpoint, as hf_load.c makes it and hf_save.c reads it; private to policy/. */
+#ifndef RL_POLICY_CHECKPOINT_H
+#define RL_POLICY_CHECKPOINT_H
+
+#include <stddef.h>
+
+#include "policy/family.h"
+#include "rl/core/arena.h"
+#include "rl/policy/hf.h"
+#include "rl/tensor/safetensors.h"
+
+/* Either gguf, or config_text and shards. */
+struct rl_checkpoint {
+    rl_arena *arena; // path, texts, lists
+    const char *path;
+    rl_model_config config;
+    const rl_family *family;
+
+    rl_gguf *gguf;
+
+    const char *config_text; // config.json as it is written in the folder
+    size_t config_text_len;
+    rl_safetensors **shard;
+    const char **shard_name;
+    size_t n_shards;
+};
+
+#endif
