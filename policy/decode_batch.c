@@ -1,0 +1,185 @@
+#include "policy/decode_batch.h"
+
+#include "rl/core/alloc.h"
+#include "rl/core/assert.h"
+#include "rl/tensor/ops.h"
+
+enum { DRAW_ROWS = 64 }; // logits exist for this many rows at most
+
+static void carve_all(rl_decode_batch *batch, rl_carver *carver) {
+    const rl_model_config *config = &batch->policy->config;
+    int64_t n = batch->max_rows, draws = batch->max_draws;
+    int64_t block = draws < DRAW_ROWS ? draws : DRAW_ROWS;
+    batch->d_token = rl_carve_1d(carver, RL_DTYPE_I32, n);
+    batch->d_position = rl_carve_1d(carver, RL_DTYPE_I32, n);
+    batch->d_slot = rl_carve_1d(carver, RL_DTYPE_I32, n);
+    batch->pick = rl_carve_1d(carver, RL_DTYPE_I32, n);
+    batch->act = (rl_block_act){.in = rl_carve(carver, RL_DTYPE_F32, n, config->width)};
+    batch->act.mid = batch->act.out = batch->act.in;
+    batch->act.qkv = rl_carve(carver, RL_DTYPE_F32, n, rl_qkv_width(config));
+    batch->act.mixed =
+        rl_carve(carver, RL_DTYPE_F32, n, (int64_t)config->n_heads * config->head_dim);
+    batch->act.gate_up = rl_carve(carver, RL_DTYPE_F32, n, 2 * (int64_t)config->mlp);
+    batch->tmp.normed = rl_carve(carver, RL_DTYPE_F32, n, config->width);
+    batch->tmp.hidden = rl_carve(carver, RL_DTYPE_F32, n, config->mlp);
+    batch->normed = rl_carve(carver, RL_DTYPE_F32, block, config->width);
+    batch->logits = rl_carve(carver, RL_DTYPE_F32, block, config->vocab);
+    batch->drawn = rl_carve_1d(carver, RL_DTYPE_I32, draws);
+    batch->logp = rl_carve_1d(carver, RL_DTYPE_F32, draws);
+    batch->entropy = rl_carve_1d(carver, RL_DTYPE_F32, draws);
+}
+
+rl_status rl_decode_batch_init(rl_decode_batch *batch, rl_policy *policy, int32_t max_rows,
+                               int32_t max_draws, rl_err *err) {
+    size_t n = (size_t)max_rows, draws = (size_t)max_draws;
+    rl_carver carver = {0};
+    rl_status status;
+    *batch = (rl_decode_batch){.policy = policy, .max_rows = max_rows, .max_draws = max_draws};
+    carve_all(batch, &carver);
+    status = rl_buffer_alloc(policy->be, carver.used, &batch->buffer, err);
+    if (status != RL_OK) {
+        return rl_fail(err, status,
+                       "no memory for decoding %d rows at a time (%.0f MiB); try a smaller "
+                       "'rollout.max_batch'",
+                       (int)max_draws, (double)carver.used / 1048576.0);
+    }
+    carver = (rl_carver){.buffer = batch->buffer};
+    carve_all(batch, &carver);
+    batch->token = rl_alloc(n, sizeof *batch->token);
+    batch->position = rl_alloc(n, sizeof *batch->position);
+    batch->slot = rl_alloc(n, sizeof *batch->slot);
+    batch->item = rl_alloc(n, sizeof *batch->item);
+    batch->tree_item = rl_alloc(n + 1, sizeof *batch->tree_item);
+    batch->drawn_host = rl_alloc(draws, sizeof *batch->drawn_host);
+    batch->logp_host = rl_alloc(draws, sizeof *batch->logp_host);
+    batch->entropy_host = rl_alloc(draws, sizeof *batch->entropy_host);
+    rl_decode_batch_clear(batch);
+    return RL_OK;
+}
+
+void rl_decode_batch_release(rl_decode_batch *batch) {
+    if (batch->policy == NULL) {
+        return;
+    }
+    rl_buffer_free(batch->policy->be, batch->buffer);
+    rl_free(batch->token);
+    rl_free(batch->position);
+    rl_free(batch->slot);
+    rl_free(batch->item);
+    rl_free(batch->tree_item);
+    rl_free(batch->span);
+    rl_free(batch->drawn_host);
+    rl_free(batch->logp_host);
+    rl_free(batch->entropy_host);
+    *batch = (rl_decode_batch){0};
+}
+
+void rl_decode_batch_clear(rl_decode_batch *batch) {
+    batch->n_rows = batch->n_items = batch->n_trees = batch->n_spans = batch->max_keys = 0;
+    batch->last_root = -1;
+}
+
+static void push_spans(rl_decode_batch *batch, const rl_kv_cache *cache, int32_t node) {
+    int32_t need = batch->n_spans + rl_kv_max_spans(cache, node);
+    if (need > batch->max_spans) {
+        batch->max_spans = need > 2 * batch->max_spans ? need : 2 * batch->max_spans;
+        batch->span = rl_realloc(batch->span, (size_t)batch->max_spans, sizeof *batch->span);
+    }
+    batch->n_spans += rl_kv_spans(cache, node, batch->span + batch->n_spans);
+}
+
+void rl_decode_batch_push(rl_decode_batch *batch, rl_kv_cache *cache, int32_t id, int32_t n) {
+    rl_kv_node *node = &cache->node[id];
+    int32_t first = node->n_tokens - n, page = node->first_page, t;
+    int32_t span_begin = batch->n_spans;
+    RL_ASSERT(n > 0 && first == node->n_cached && batch->n_rows + n <= batch->max_rows);
+    if (node->root != batch->last_root) {
+        batch->tree_item[batch->n_trees++] = batch->n_items;
+        batch->last_root = node->root;
+    }
+    push_spans(batch, cache, id);
+    batch->item[batch->n_items++] =
+        (rl_attn_item){batch->n_rows, n, node->pos + first, span_begin, batch->n_spans};
+    batch->tree_item[batch->n_trees] = batch->n_items;
+    if (batch->max_keys < node->pos + node->n_tokens) {
+        batch->max_keys = node->pos + node->n_tokens;
+    }
+    for (t = RL_KV_PAGE; t <= first; t += RL_KV_PAGE) {
+        page = cache->next_page[page];
+    }
+    for (t = first; t < node->n_tokens; t++) {
+        int32_t row = batch->n_rows++;
+        if (t > first && t % RL_KV_PAGE == 0) {
+            page = cache->next_page[page];
+        }
+        batch->slot[row] = page * RL_KV_PAGE + t % RL_KV_PAGE;
+        batch->position[row] = node->pos + t;
+        batch->token[row] = cache->token[batch->slot[row]];
+    }
+    node->n_cached = node->n_tokens;
+}
+
+static rl_tensor rows_of(rl_tensor t, int32_t n) {
+    return rl_tensor_rows(t, 0, n);
+}
+
+void rl_decode_batch_run(rl_decode_batch *batch, rl_kv_cache *cache) {
+    const rl_policy *policy = batch->policy;
+    int32_t n = batch->n_rows, layer;
+    rl_attn_plan plan = {.item = batch->item,
+                         .n_items = batch->n_items,
+                         .span = batch->span,
+                         .n_spans = batch->n_spans,
+                         .tree_item = batch->tree_item,
+                         .n_trees = batch->n_trees,
+                         .max_keys = batch->max_keys};
+    rl_rows rows = {.position = rows_of(batch->d_position, n),
+                    .slot = rows_of(batch->d_slot, n),
+                    .plan = &plan};
+    rl_block_act act = {.in = rows_of(batch->act.in, n),
+                        .mid = rows_of(batch->act.mid, n),
+                        .out = rows_of(batch->act.out, n),
+                        .qkv = rows_of(batch->act.qkv, n),
+                        .mixed = rows_of(batch->act.mixed, n),
+                        .gate_up = rows_of(batch->act.gate_up, n)};
+    rl_plan_shape(&policy->config, &plan);
+    rl_tensor_put(policy->be, rows_of(batch->d_token, n), batch->token);
+    rl_tensor_put(policy->be, rows.position, batch->position);
+    rl_tensor_put(policy->be, rows.slot, batch->slot);
+    rl_op_embed(policy->be, act.in, policy->embed, rows_of(batch->d_token, n));
+    for (layer = 0; layer < policy->config.n_layers; layer++) {
+        rl_block_forward(policy, layer, &rows, &act, &batch->tmp, cache->k[layer], cache->v[layer]);
+    }
+}
+
+void rl_decode_batch_pick(rl_decode_batch *batch, rl_tensor out, rl_tensor from, const int32_t *row,
+                          int32_t n) {
+    rl_backend *be = batch->policy->be;
+    rl_tensor_put(be, rows_of(batch->pick, n), row);
+    rl_op_gather(be, out, from, rows_of(batch->pick, n));
+}
+
+rl_status rl_decode_batch_draw(rl_decode_batch *batch, rl_tensor hidden, const double *uniform,
+                               const float *temperature, rl_err *err) {
+    rl_backend *be = batch->policy->be;
+    int32_t n = (int32_t)hidden.shape[0], begin;
+    rl_status status;
+    RL_ASSERT(n <= batch->max_draws);
+    for (begin = 0; begin < n; begin += DRAW_ROWS) {
+        int32_t end = n - begin > DRAW_ROWS ? begin + DRAW_ROWS : n;
+        rl_tensor logits = rows_of(batch->logits, end - begin);
+        rl_head_forward(batch->policy, logits, rows_of(batch->normed, end - begin), (rl_tensor){0},
+                        rl_tensor_rows(hidden, begin, end));
+        rl_op_sample(be, rl_tensor_rows(batch->drawn, begin, end),
+                     rl_tensor_rows(batch->logp, begin, end),
+                     rl_tensor_rows(batch->entropy, begin, end), logits, uniform + begin,
+                     temperature + begin);
+    }
+    status = rl_backend_sync(be, err);
+    if (status == RL_OK) {
+        rl_tensor_get(be, rows_of(batch->drawn, n), batch->drawn_host);
+        rl_tensor_get(be, rows_of(batch->logp, n), batch->logp_host);
+        rl_tensor_get(be, rows_of(batch->entropy, n), batch->entropy_host);
+    }
+    return status;
+}
