@@ -67,6 +67,9 @@ function(rl_test_program target source)
   target_compile_options(${target} PRIVATE ${RL_SANITIZE_FLAGS})
   target_link_options(${target} PRIVATE ${RL_SANITIZE_FLAGS})
   target_link_libraries(${target} PRIVATE rl_support rl_cli)
+  if(TARGET rl-jail)
+    add_dependencies(${target} rl-jail) # tests of the sandbox start it from beside themselves
+  endif()
 endfunction()
 
 function(rl_tests)

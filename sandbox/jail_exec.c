@@ -1,0 +1,125 @@
+/* What init and program do in both modes: keep their descriptors, wait, report, exec. */
+#include "sandbox/jail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { STATUS_FD = 4, GO_FD = 5, FIRST_FREE_FD = 6 };
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+static void close_from(int first) {
+    if (syscall(SYS_close_range, first, ~0U, 0) != 0) {
+        long most = sysconf(_SC_OPEN_MAX);
+        for (int fd = first; fd < most && fd < 65536; fd++) {
+            close(fd);
+        }
+    }
+}
+
+void rl_jail_keep(rl_jail_start *start) {
+    // The ends lie at RL_JAIL_LOW or above, so none is overwritten before it is moved.
+    dup2(start->in, STDIN_FILENO);
+    dup2(start->out, STDOUT_FILENO);
+    dup2(start->err, STDERR_FILENO);
+    close(3);
+    if (start->result >= 0) {
+        dup2(start->result, 3);
+        start->result = 3;
+    }
+    dup3(start->status, STATUS_FD, O_CLOEXEC);
+    dup3(start->go, GO_FD, O_CLOEXEC);
+    start->in = STDIN_FILENO;
+    start->out = STDOUT_FILENO;
+    start->err = STDERR_FILENO;
+    start->status = STATUS_FD;
+    start->go = GO_FD;
+    close_from(FIRST_FREE_FD);
+}
+
+static void put_note(const rl_jail_start *start, const rl_jail_note *note) {
+    while (write(start->status, note, sizeof *note) < 0 && errno == EINTR) {
+    }
+}
+
+void rl_jail_note_end(const rl_jail_start *start, int wait_status) {
+    rl_jail_note note = {.is_end = 1, .wait_status = wait_status};
+    put_note(start, &note);
+}
+
+void rl_jail_give_up(const rl_jail_start *start, const rl_err *err) {
+    rl_jail_note note = {0};
+    snprintf(note.text, sizeof note.text, "%.*s", RL_WIRE_TEXT_MAX, err->text);
+    put_note(start, &note);
+    _exit(1);
+}
+
+/* Signals as a fresh process has them: the helper blocks some and ignores some. */
+static void reset_signals(void) {
+    sigset_t none;
+    sigemptyset(&none);
+    for (int sig = 1; sig < 32; sig++) {
+        (void)signal(sig, SIG_DFL);
+    }
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static _Noreturn void become_program(const rl_jail_start *start) {
+    static const char *const env[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
+                                      "HOME=/tmp",
+                                      "TMPDIR=/tmp",
+                                      "LANG=C.UTF-8",
+                                      "PYTHONHASHSEED=0",
+                                      NULL};
+    rl_err err;
+    reset_signals();
+    if (setsid() < 0) {
+        rl_fail(&err, RL_IO, "cannot start a session: %s", strerror(errno));
+        rl_jail_give_up(start, &err);
+    }
+    if (rl_limits_set(start->jail, &start->job->limits, &err) != RL_OK) {
+        rl_jail_give_up(start, &err);
+    }
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+        rl_fail(&err, RL_IO, "cannot refuse new privileges: %s", strerror(errno));
+        rl_jail_give_up(start, &err);
+    }
+    if (rl_seccomp_load(&err) != RL_OK) {
+        rl_jail_give_up(start, &err);
+    }
+    // execve takes pointers to non-const by tradition; it changes nothing.
+    execve(start->job->argv[0], (char *const *)(uintptr_t)start->job->argv,
+           (char *const *)(uintptr_t)env);
+    rl_fail(&err, RL_IO, "cannot start '%.200s' in the jail: %s", start->job->argv[0],
+            strerror(errno));
+    rl_jail_give_up(start, &err);
+}
+
+void rl_jail_run_program(const rl_jail_start *start) {
+    pid_t ended, program = fork();
+    int wait_status = 0;
+    if (program == 0) {
+        become_program(start);
+    }
+    if (program < 0) {
+        rl_err err;
+        rl_fail(&err, RL_IO, "cannot start a process: %s", strerror(errno));
+        rl_jail_give_up(start, &err);
+    }
+    for (int fd = 0; fd < STATUS_FD; fd++) {
+        close(fd);
+    }
+    do {
+        ended = wait(&wait_status);
+    } while (ended != program && !(ended < 0 && errno != EINTR));
+    rl_jail_note_end(start, wait_status);
+}

@@ -1,0 +1,147 @@
+#include "sandbox/jail.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static rl_status set_limit(__rlimit_resource_t which, rlim_t soft, rlim_t hard, const char *name,
+                           rl_err *err) {
+    struct rlimit limit = {.rlim_cur = soft, .rlim_max = hard};
+    if (setrlimit(which, &limit) != 0) {
+        return rl_fail(err, RL_IO, "cannot limit '%s': %s", name, strerror(errno));
+    }
+    return RL_OK;
+}
+
+rl_status rl_limits_set(const rl_jail *jail, const rl_limits *limits, rl_err *err) {
+    rlim_t cpu_s = (rlim_t)(limits->cpu_ms + 999) / 1000, mem = (rlim_t)limits->mem_bytes;
+    // Where the whole job's memory is polled, address space may exceed it: threads reserve much
+    // that they never touch.
+    rlim_t space = jail->counts_memory ? 2 * mem + (64u << 20) : mem;
+    const struct {
+        __rlimit_resource_t which;
+        rlim_t soft, hard;
+        const char *name;
+    } table[] = {
+        // The hard limit kills; one second earlier SIGXCPU tells it from other kills.
+        {RLIMIT_CPU, cpu_s, cpu_s + 1, "cpu"},
+        {RLIMIT_AS, space, space, "as"},
+        {RLIMIT_FSIZE, RL_JAIL_TMP_BYTES, RL_JAIL_TMP_BYTES, "fsize"},
+        {RLIMIT_NOFILE, RL_JAIL_FILES, RL_JAIL_FILES, "nofile"},
+        {RLIMIT_CORE, 0, 0, "core"},
+        {RLIMIT_STACK, 8u << 20, 64u << 20, "stack"},
+        {RLIMIT_MEMLOCK, 0, 0, "memlock"},
+        {RLIMIT_MSGQUEUE, 0, 0, "msgqueue"},
+        {RLIMIT_SIGPENDING, 256, 256, "sigpending"},
+        // Counted per user namespace; the job's init is one of them.
+        {RLIMIT_NPROC, (rlim_t)limits->processes + 1, (rlim_t)limits->processes + 1, "nproc"},
+    };
+    rl_status status = RL_OK;
+    for (size_t i = 0; i < sizeof table / sizeof table[0] && status == RL_OK; i++) {
+        struct rlimit now;
+        rlim_t soft = table[i].soft, hard = table[i].hard;
+        if (getrlimit(table[i].which, &now) == 0 && now.rlim_max < hard) {
+            hard = now.rlim_max;
+            soft = soft < hard ? soft : hard;
+        }
+        status = set_limit(table[i].which, soft, hard, table[i].name, err);
+    }
+    return status;
+}
+
+static ssize_t read_file(const char *path, char *buf, size_t cap) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, buf, cap - 1);
+    if (fd >= 0) {
+        close(fd);
+    }
+    buf[n > 0 ? n : 0] = '\0';
+    return n;
+}
+
+bool rl_limits_can_count(void) {
+    char path[64], buf[16];
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    return read_file(path, buf, sizeof buf) >= 0;
+}
+
+typedef void visitor(pid_t pid, void *context);
+
+/*
+ * Calls visit for every descendant of pid. A child hangs on the thread that made it, hence the walk
+ * over threads; orphans hang on init, hence none is missed but those born or moved meanwhile.
+ */
+static void walk(pid_t pid, int depth, visitor *visit, void *context) {
+    char path[64], name[96], list[4096];
+    DIR *dir;
+    struct dirent *entry;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    dir = opendir(path);
+    if (dir == NULL) {
+        return;
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        char *at = list;
+        if (entry->d_name[0] == '.') {
+            continue;
+        }
+        snprintf(name, sizeof name, "/proc/%d/task/%.20s/children", (int)pid, entry->d_name);
+        if (read_file(name, list, sizeof list) <= 0) {
+            continue;
+        }
+        for (;;) {
+            char *end;
+            long child = strtol(at, &end, 10);
+            if (end == at) {
+                break;
+            }
+            if (depth > 0) {
+                walk((pid_t)child, depth - 1, visit, context);
+            }
+            visit((pid_t)child, context);
+            at = end;
+        }
+    }
+    closedir(dir);
+}
+
+enum { DEPTH_MAX = 64 };
+
+/* A line such as "RssAnon:     1234 kB" of a status file, in bytes. */
+static int64_t field(const char *text, const char *name) {
+    const char *at = strstr(text, name);
+    return at != NULL ? (int64_t)strtoll(at + strlen(name), NULL, 10) * 1024 : 0;
+}
+
+static void add_memory(pid_t pid, void *context) {
+    char path[64], text[4096];
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    if (read_file(path, text, sizeof text) > 0) {
+        // Shared memory counts: it can be filled like any other. Mapped files do not.
+        *(int64_t *)context += field(text, "\nRssAnon:") + field(text, "\nRssShmem:");
+    }
+}
+
+int64_t rl_limits_memory(pid_t init) {
+    int64_t bytes = 0;
+    walk(init, DEPTH_MAX, add_memory, &bytes);
+    return bytes;
+}
+
+static void kill_one(pid_t pid, void *context) {
+    if (kill(pid, SIGKILL) == 0) {
+        *(int32_t *)context += 1;
+    }
+}
+
+int32_t rl_limits_kill_below(pid_t init) {
+    int32_t n = 0;
+    walk(init, DEPTH_MAX, kill_one, &n);
+    return n;
+}
