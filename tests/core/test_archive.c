@@ -84,6 +84,19 @@ static void test_round_trip(void **state) {
     rl_free(s.text);
 }
 
+/* A file written by other code from the description in archive.c: the format is a promise. */
+static void test_known_file(void **state) {
+    saved s;
+    rl_err err;
+    (void)state;
+    assert_ok(read_back(RL_SOURCE_DIR "/tests/fuzz/corpus/archive/good", &s, &err));
+    assert_true(s.step == 42 && s.rate == 1e-6 && s.block[15] == 15);
+    assert_string_equal(s.text, "{\"run\":{\"steps\":3}}");
+    rl_free(s.text);
+    assert_int_equal(read_back(RL_SOURCE_DIR "/tests/fuzz/corpus/archive/more", &s, &err), RL_IO);
+    rl_free(s.text);
+}
+
 /* Any byte changed and any cut is noticed; nothing is read beyond the end (ASan watches). */
 static void test_damage(void **state) {
     place *p = *state;
@@ -167,6 +180,7 @@ static void test_abort_leaves_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_round_trip, set_up, tear_down),
+        cmocka_unit_test(test_known_file),
         cmocka_unit_test_setup_teardown(test_damage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_mismatch, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_asks_for_more, set_up, tear_down),
