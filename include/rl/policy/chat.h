@@ -2,6 +2,10 @@
  * Conversations as ids. ChatML for now: "<|im_start|>role\ncontent<|im_end|>\n" a message. A
  * template of another kind is refused by name. Content is encoded as plain text, so a problem
  * cannot write special tokens.
+ *
+ * A tokenizer without a template (a base model) gets the plain form: the contents alone, each
+ * followed by a newline, after bos if the tokenizer adds one; a later user message follows on a new
+ * line. Its turns end with the tokenizer's eos, if there is one.
  */
 #ifndef RL_POLICY_CHAT_H
 #define RL_POLICY_CHAT_H
@@ -26,7 +30,7 @@ rl_status rl_chat_open(const rl_chat *chat, const rl_message *message, int32_t n
  */
 rl_status rl_chat_continue(const rl_chat *chat, bool ended, const char *user, rl_arena *arena,
                            int32_t **out, int32_t *n_out, rl_err *err) RL_MUST_USE;
-/* The id that ends an assistant turn. */
+/* The id that ends an assistant turn; -1 in the plain form of a tokenizer without eos. */
 int32_t rl_chat_stop(const rl_chat *chat);
 
 #endif

@@ -25,11 +25,12 @@ void rl_tokenizer_free(rl_tokenizer *tokenizer); // accepts NULL
 
 typedef enum rl_encode_flags {
     RL_ENCODE_PLAIN = 0,         // names of special tokens in the text are plain text
-    RL_ENCODE_SPECIALS = 1 << 0, // names of added tokens in the text become those tokens
+    RL_ENCODE_SPECIALS = 1 << 0, // they become those tokens
     RL_ENCODE_FRAME = 1 << 1,    // add bos/eos as the post-processor says
 } rl_encode_flags;
 
-/* ids in the arena. Text is UTF-8; invalid bytes are replaced by U+FFFD first. */
+/* ids in the arena. Text is UTF-8; invalid bytes are replaced by U+FFFD first. Added tokens that
+ * are not special (runs of spaces, for one) are found under every flag: they belong to the text. */
 rl_status rl_tokenizer_encode(const rl_tokenizer *tokenizer, const char *text, size_t text_len,
                               unsigned flags, rl_arena *arena, int32_t **out, int32_t *n_out,
                               rl_err *err) RL_MUST_USE;

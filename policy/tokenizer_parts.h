@@ -1,0 +1,42 @@
+/* What a loaded tokenizer is made of; for the files that build one and for chat.c. */
+#ifndef RL_POLICY_TOKENIZER_PARTS_H
+#define RL_POLICY_TOKENIZER_PARTS_H
+
+#include "policy/added.h"
+#include "policy/bpe.h"
+#include "policy/detoken.h"
+#include "policy/normalize.h"
+#include "policy/pretoken.h"
+#include "policy/vocab.h"
+#include "rl/policy/tokenizer.h"
+
+struct rl_tokenizer {
+    rl_arena *arena;  // every text below
+    const char *name; // for sentences: the file it came from
+    rl_vocab vocab;
+    rl_added_set raw;        // added tokens looked for in the text as it comes
+    rl_added_set normalized; // and those looked for after normalizing
+    rl_normalizer normalizer;
+    rl_pretokenizer pretokenizer;
+    rl_bpe bpe;
+    rl_detokenizer detokenizer;
+    rl_ids frame_before, frame_after; // what RL_ENCODE_FRAME adds
+    int32_t bos, eos;                 // -1 where the files name none
+    const char *chat_template;        // NULL where the files have none
+};
+
+/* An empty tokenizer, to be filled by a loader. */
+rl_tokenizer *rl_tokenizer_new(const char *name);
+/* Registers a token that is looked for in the text; the vocabulary must hold its id, the
+ * normalizer must stand. */
+rl_status rl_tokenizer_add(rl_tokenizer *tokenizer, rl_added added, bool normalized,
+                           rl_err *err) RL_MUST_USE;
+/* Prepares what depends on everything else and checks that it fits; the last step of a loader. */
+rl_status rl_tokenizer_ready(rl_tokenizer *tokenizer, rl_err *err) RL_MUST_USE;
+
+/* Appends the ids of one stretch of text. at_start: nothing precedes it in what is encoded. */
+rl_status rl_tokenizer_encode_part(const rl_tokenizer *tokenizer, const char *text, size_t text_len,
+                                   unsigned flags, bool at_start, rl_ids *out,
+                                   rl_err *err) RL_MUST_USE;
+
+#endif
