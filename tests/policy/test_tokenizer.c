@@ -1,0 +1,512 @@
+#include "rl/policy/tokenizer.h"
+
+#include <stdlib.h>
+
+#include "rl/core/alloc.h"
+#include "rl/core/fs.h"
+#include "rl/core/json.h"
+#include "rl/core/rng.h"
+#include "rl/core/unicode.h"
+#include "tests/support/support.h"
+
+static void assert_ids(const int32_t *ids, int32_t n, const rl_json *want, const char *name,
+                       const char *text) {
+    bool same = (size_t)n == rl_json_count(want);
+    const rl_json *item = rl_json_first(want);
+    for (int32_t i = 0; i < n && same; i++, item = rl_json_next(item)) {
+        same = rl_json_number(item, -1.0) == (double)ids[i];
+    }
+    if (!same) {
+        rl_str line = {0};
+        rl_str_appendf(&line, "%s: \"%s\" gave", name, text);
+        for (int32_t i = 0; i < n; i++) {
+            rl_str_appendf(&line, " %d", (int)ids[i]);
+        }
+        rl_str_append(&line, ", not ");
+        rl_json_print(want, &line);
+        print_error("%s\n", line.ptr);
+        rl_str_release(&line);
+        fail();
+    }
+}
+
+static void encode_and_compare(const rl_tokenizer *tokenizer, const char *text, unsigned flags,
+                               const rl_json *want, const char *name, rl_str *decoded,
+                               bool skip_special) {
+    rl_arena *arena = rl_arena_new(0);
+    rl_err err;
+    int32_t *ids, n;
+    assert_ok(rl_tokenizer_encode(tokenizer, text, strlen(text), flags, arena, &ids, &n, &err));
+    assert_ids(ids, n, want, name, text);
+    if (decoded != NULL) {
+        rl_str_clear(decoded);
+        rl_tokenizer_decode(tokenizer, ids, n, skip_special, decoded);
+    }
+    rl_arena_free(arena);
+}
+
+// Every text of an oracle file: its ids, and back to the text where `exact` says the vocabulary
+// and the normalizer lose nothing.
+static void check_oracle(const rl_tokenizer *tokenizer, const char *path, bool exact) {
+    rl_json_doc *doc = NULL;
+    rl_err err;
+    rl_str decoded = {0};
+    assert_ok(rl_json_read(path, &doc, &err));
+    assert_int_equal(rl_json_count(rl_json_root(doc)), 50);
+    for (const rl_json *item = rl_json_first(rl_json_root(doc)); item != NULL;
+         item = rl_json_next(item)) {
+        const char *text = rl_json_text(rl_json_get(item, "text"), NULL);
+        assert_non_null(text);
+        encode_and_compare(tokenizer, text, RL_ENCODE_SPECIALS, rl_json_get(item, "ids"), path,
+                           &decoded, false);
+        if (exact) {
+            assert_string_equal(rl_str_text(&decoded), text);
+        }
+    }
+    rl_str_release(&decoded);
+    rl_json_free(doc);
+}
+
+static rl_tokenizer *load(const char *folder) {
+    rl_tokenizer *tokenizer = NULL;
+    rl_err err;
+    assert_ok(rl_tokenizer_load(folder, &tokenizer, &err));
+    return tokenizer;
+}
+
+static void test_stories(void **state) {
+    (void)state;
+    rl_tokenizer *tokenizer = load(rl_golden("tokenizer/stories260K"));
+    check_oracle(tokenizer, rl_golden("tokenizer/stories260K/oracle.json"), false);
+    assert_int_equal(rl_tokenizer_vocab(tokenizer), 512);
+    assert_int_equal(rl_tokenizer_bos(tokenizer), 1);
+    assert_int_equal(rl_tokenizer_eos(tokenizer), 2);
+    assert_int_equal(rl_tokenizer_id(tokenizer, "</s>"), 2);
+    assert_int_equal(rl_tokenizer_id(tokenizer, "no such token"), -1);
+    assert_null(rl_tokenizer_chat_template(tokenizer));
+    rl_tokenizer_free(tokenizer);
+}
+
+static void test_shared_oracles(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        bool exact;
+    } cases[] = {
+        {"smollm2", false}, // some bytes have no token
+        {"gpt2", true},
+        {"qwen3", false}, // NFC
+        {"olmo2-dolma2", true},
+        {"olmo-gpt-neox", false}, // NFC
+    };
+    for (size_t i = 0; i < RL_COUNT(cases); i++) {
+        char folder[64], oracle[64];
+        snprintf(folder, sizeof folder, "models/tokenizers/%s", cases[i].name);
+        snprintf(oracle, sizeof oracle, "data/tokenizer-golden/oracle/%s.json", cases[i].name);
+        if (rl_shared(folder) == NULL || rl_shared(oracle) == NULL) {
+            rl_test_skip_shared(folder);
+            continue;
+        }
+        rl_tokenizer *tokenizer = load(rl_shared(folder));
+        check_oracle(tokenizer, rl_shared(oracle), cases[i].exact);
+        rl_tokenizer_free(tokenizer);
+    }
+}
+
+// A variant of tests/golden/tokenizer/variants.json as a tokenizer: its base with the patched
+// sections put in place of the base's.
+static rl_tokenizer *load_variant(const char *folder, const rl_json *base, const rl_json *variant) {
+    rl_str text = {0};
+    rl_json_writer w = {.out = &text};
+    rl_json_open_object(&w, NULL);
+    for (const rl_json *item = rl_json_first(base); item != NULL; item = rl_json_next(item)) {
+        const char *key = rl_json_key(item);
+        const rl_json *patch = rl_json_get(rl_json_get(variant, "patch"), key);
+        if (strcmp(key, "model") != 0) {
+            rl_json_put_value(&w, key, patch != NULL ? patch : item);
+            continue;
+        }
+        rl_json_open_object(&w, key);
+        for (const rl_json *part = rl_json_first(item); part != NULL; part = rl_json_next(part)) {
+            patch = rl_json_get(rl_json_get(variant, "model"), rl_json_key(part));
+            rl_json_put_value(&w, rl_json_key(part), patch != NULL ? patch : part);
+        }
+        rl_json_close_object(&w);
+    }
+    rl_json_close_object(&w);
+    rl_arena *arena = rl_arena_new(0);
+    rl_err err;
+    assert_ok(rl_fs_write(rl_path_join(arena, folder, "tokenizer.json"), text.ptr, text.len, &err));
+    rl_arena_free(arena);
+    rl_str_release(&text);
+    return load(folder);
+}
+
+static const rl_json *item_at(const rl_json *list, size_t i) {
+    const rl_json *item = rl_json_first(list);
+    for (; i > 0 && item != NULL; i--) {
+        item = rl_json_next(item);
+    }
+    return item;
+}
+
+// Each section of tokenizer.json alone against Hugging Face's own answers: flags, frames, decoding.
+static void test_variants(void **state) {
+    (void)state;
+    char *folder = rl_test_folder();
+    rl_json_doc *doc = NULL;
+    rl_str decoded = {0};
+    rl_err err;
+    assert_ok(rl_json_read(rl_golden("tokenizer/variants.json"), &doc, &err));
+    const rl_json *root = rl_json_root(doc), *texts = rl_json_get(root, "texts");
+    const rl_json *variant = rl_json_first(rl_json_get(root, "variants"));
+    size_t n_variants = 0;
+    for (; variant != NULL; variant = rl_json_next(variant), n_variants++) {
+        const char *name = rl_json_text(rl_json_get(variant, "name"), "");
+        const char *base = rl_json_text(rl_json_get(variant, "base"), "");
+        rl_tokenizer *tokenizer =
+            load_variant(folder, rl_json_get(rl_json_get(root, "bases"), base), variant);
+        const rl_json *ids = rl_json_get(variant, "ids");
+        const rl_json *framed = rl_json_get(variant, "framed");
+        for (size_t i = 0; i < rl_json_count(texts); i++) {
+            const char *text = rl_json_text(item_at(texts, i), NULL);
+            const rl_json *want = item_at(ids, i);
+            encode_and_compare(tokenizer, text, RL_ENCODE_SPECIALS, want, name, &decoded, false);
+            assert_string_equal(rl_str_text(&decoded),
+                                rl_json_text(item_at(rl_json_get(variant, "decoded"), i), NULL));
+            encode_and_compare(tokenizer, text, RL_ENCODE_SPECIALS, want, name, &decoded, true);
+            assert_string_equal(rl_str_text(&decoded),
+                                rl_json_text(item_at(rl_json_get(variant, "skipped"), i), NULL));
+            encode_and_compare(tokenizer, text, RL_ENCODE_SPECIALS | RL_ENCODE_FRAME,
+                               framed != NULL ? item_at(framed, i) : want, name, NULL, false);
+            encode_and_compare(tokenizer, text, RL_ENCODE_PLAIN,
+                               item_at(rl_json_get(variant, "plain"), i), name, NULL, false);
+        }
+        rl_tokenizer_free(tokenizer);
+    }
+    assert_true(n_variants > 50);
+    rl_str_release(&decoded);
+    rl_json_free(doc);
+    rl_test_drop(folder);
+}
+
+static rl_status load_text(const char *folder, const char *text, rl_tokenizer **out, rl_err *err) {
+    rl_arena *arena = rl_arena_new(0);
+    rl_err local;
+    rl_status status = rl_fs_write(rl_path_join(arena, folder, "tokenizer.json"), text,
+                                   strlen(text), &local);
+    rl_arena_free(arena);
+    assert_int_equal(status, RL_OK);
+    return rl_tokenizer_load(folder, out, err);
+}
+
+#define MODEL(inner) "{\"model\":{\"type\":\"BPE\"," inner "}}"
+#define VOCAB        "\"vocab\":{\"a\":0,\"b\":1,\"ab\":2}"
+#define SMALL(section)                                                                             \
+    "{\"model\":{\"type\":\"BPE\"," VOCAB ",\"merges\":[\"a b\"]}," section "}"
+
+static void test_refusals(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *sentence;
+    } cases[] = {
+        {"{}", "no 'model'"},
+        {"[]", "no 'model'"},
+        {MODEL(VOCAB), "has no merges"},
+        {MODEL(VOCAB ",\"merges\":[]"), "has no merges"},
+        {MODEL(VOCAB ",\"merges\":{}"), "has no merges"},
+        {MODEL("\"merges\":[\"a b\"]"), "no vocabulary"},
+        {MODEL("\"vocab\":{},\"merges\":[\"a b\"]"), "vocabulary is empty"},
+        {MODEL("\"vocab\":{\"a\":0.5},\"merges\":[\"a b\"]"), "not an integer"},
+        {MODEL("\"vocab\":{\"a\":-1},\"merges\":[\"a b\"]"), "id -1 of token 'a'"},
+        {MODEL("\"vocab\":{\"a\":99999999},\"merges\":[\"a b\"]"), "id 99999999 of token 'a'"},
+        {MODEL("\"vocab\":{\"a\":0,\"b\":0},\"merges\":[\"a b\"]"), "stands for both 'a' and 'b'"},
+        {MODEL(VOCAB ",\"merges\":[\"a c\"]"), "merge 0, 'a' and 'c', is not in the vocabulary"},
+        {MODEL(VOCAB ",\"merges\":[\"b a\"]"), "is not in the vocabulary"},
+        {MODEL(VOCAB ",\"merges\":[\"a b\",\"ab\"]"), "merge 1 is not a pair"},
+        {MODEL(VOCAB ",\"merges\":[[\"a\",\"b\",\"ab\"]]"), "merge 0 is not a pair"},
+        {MODEL(VOCAB ",\"merges\":[[\"a\",1]]"), "merge 0 is not a pair"},
+        {MODEL(VOCAB ",\"merges\":[\"a b\"],\"dropout\":0.1"), "'dropout' is not covered"},
+        {MODEL(VOCAB ",\"merges\":[\"a b\"],\"end_of_word_suffix\":\"</w>\""),
+         "'end_of_word_suffix' is not covered"},
+        {MODEL(VOCAB ",\"merges\":[\"a b\"],\"unk_token\":\"?\""), "unk_token '?'"},
+        {"{\"model\":{\"type\":\"Unigram\"}}", "'Unigram' is not covered"},
+        {SMALL("\"normalizer\":{\"type\":\"Lowercase\"}"), "normalizer 'Lowercase' is not covered"},
+        {SMALL("\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"\\\\w\"},"
+               "\"content\":\"\"}"),
+         "'\\w' in a pattern is not covered"},
+        {SMALL("\"pre_tokenizer\":{\"type\":\"Whitespace\"}"),
+         "pre-tokenizer 'Whitespace' is not covered"},
+        {SMALL("\"pre_tokenizer\":{}"), "a pre-tokenizer has no 'type'"},
+        {SMALL("\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":"
+               "\"ByteLevel\"},{\"type\":\"Digits\"}]}"),
+         "pre-tokenizer 'Digits' after 'ByteLevel'"},
+        {SMALL("\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\"x\"},"
+               "\"behavior\":\"Doubled\"}"),
+         "behavior 'Doubled'"},
+        {SMALL("\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\"\"},"
+               "\"behavior\":\"Isolated\"}"),
+         "neither text nor"},
+        {SMALL("\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[a[b]]\"},"
+               "\"behavior\":\"Isolated\"}"),
+         "'[' in a pattern is not covered"},
+        {SMALL("\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[ab\"},"
+               "\"behavior\":\"Isolated\"}"),
+         "class in a pattern does not end"},
+        {SMALL("\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a{1,2}+\"},"
+               "\"behavior\":\"Isolated\"}"),
+         "'}+' in a pattern is not covered"},
+        {SMALL("\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(?m:a)\"},"
+               "\"behavior\":\"Isolated\"}"),
+         "'(?m:' in a pattern is not covered"},
+        {SMALL("\"decoder\":{\"type\":\"WordPiece\"}"), "decoder 'WordPiece' is not covered"},
+        {SMALL("\"decoder\":{\"type\":\"Strip\",\"content\":\"ab\"}"), "decoder 'Strip' needs"},
+        {SMALL("\"post_processor\":{\"type\":\"BertProcessing\"}"),
+         "post-processor 'BertProcessing' is not covered"},
+        {SMALL("\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]}"), "no text"},
+        {SMALL("\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{"
+               "\"id\":\"<s>\"}}]}"),
+         "special token '<s>' has no ids"},
+        {SMALL("\"added_tokens\":[{\"content\":\"x\"}]"), "an added token has no"},
+        {SMALL("\"added_tokens\":[{\"content\":\"x\",\"id\":0}]"), "stands for both 'a' and 'x'"},
+        {SMALL("\"added_tokens\":[{\"content\":\"b\",\"id\":3}]"), "token 'b' has two ids"},
+    };
+    char *folder = rl_test_folder();
+    for (size_t i = 0; i < RL_COUNT(cases); i++) {
+        rl_tokenizer *tokenizer = NULL;
+        rl_err err = {""};
+        rl_status status = load_text(folder, cases[i].text, &tokenizer, &err);
+        if (status == RL_OK || strstr(err.text, cases[i].sentence) == NULL ||
+            strstr(err.text, "tokenizer.json': ") == NULL) {
+            print_error("case %zu, '%s': status %d, '%s'\n", i, cases[i].text, (int)status,
+                        err.text);
+            fail();
+        }
+        assert_null(tokenizer);
+    }
+    rl_test_drop(folder);
+}
+
+static void test_missing_files(void **state) {
+    (void)state;
+    char *folder = rl_test_folder();
+    rl_tokenizer *tokenizer = NULL;
+    rl_err err;
+    assert_int_equal(rl_tokenizer_load(folder, &tokenizer, &err), RL_IO);
+    assert_non_null(strstr(err.text, "has no tokenizer.json"));
+    assert_int_equal(rl_tokenizer_load("/no/such/folder", &tokenizer, &err), RL_IO);
+    assert_non_null(strstr(err.text, "/no/such/folder"));
+    assert_int_equal(load_text(folder, "{\"model\":", &tokenizer, &err), RL_IO);
+    assert_null(tokenizer);
+    rl_test_drop(folder);
+}
+
+// What the config says is kept, whichever of its forms it takes.
+static void test_config(void **state) {
+    (void)state;
+    static const char config[] = "{\"bos_token\":{\"content\":\"a\"},\"eos_token\":\"b\","
+                                 "\"chat_template\":[{\"name\":\"tool_use\",\"template\":\"t\"},"
+                                 "{\"name\":\"default\",\"template\":\"d\"}]}";
+    char *folder = rl_test_folder();
+    rl_arena *arena = rl_arena_new(0);
+    rl_tokenizer *tokenizer = NULL;
+    rl_err err;
+    const char *path = rl_path_join(arena, folder, "tokenizer_config.json");
+    assert_ok(rl_fs_write(path, config, strlen(config), &err));
+    assert_ok(load_text(folder, SMALL("\"version\":\"1.0\""), &tokenizer, &err));
+    assert_int_equal(rl_tokenizer_bos(tokenizer), 0);
+    assert_int_equal(rl_tokenizer_eos(tokenizer), 1);
+    assert_string_equal(rl_tokenizer_chat_template(tokenizer), "d");
+    rl_tokenizer_free(tokenizer);
+    path = rl_path_join(arena, folder, "chat_template.jinja");
+    assert_ok(rl_fs_write(path, "file", 4, &err));
+    tokenizer = load(folder);
+    assert_string_equal(rl_tokenizer_chat_template(tokenizer), "file");
+    rl_tokenizer_free(tokenizer);
+    rl_arena_free(arena);
+    rl_test_drop(folder);
+}
+
+// Names of special tokens are tokens on request only; ids outside the vocabulary decode to nothing.
+static void test_plain_text(void **state) {
+    (void)state;
+    static const char text[] = "a</s><s>";
+    rl_tokenizer *tokenizer = load(rl_golden("tokenizer/stories260K"));
+    rl_arena *arena = rl_arena_new(0);
+    rl_str back = {0};
+    rl_err err;
+    int32_t *ids, n;
+    assert_ok(rl_tokenizer_encode(tokenizer, text, strlen(text), RL_ENCODE_PLAIN, arena, &ids, &n,
+                                  &err));
+    for (int32_t i = 0; i < n; i++) {
+        assert_true(ids[i] > 2);
+    }
+    rl_tokenizer_decode(tokenizer, ids, n, true, &back);
+    assert_string_equal(rl_str_text(&back), text);
+    assert_ok(rl_tokenizer_encode(tokenizer, text, strlen(text),
+                                  RL_ENCODE_SPECIALS | RL_ENCODE_FRAME, arena, &ids, &n, &err));
+    assert_int_equal(ids[0], 1);
+    assert_int_equal(ids[n - 2], 2);
+    assert_int_equal(ids[n - 1], 1);
+    rl_str_clear(&back);
+    rl_tokenizer_decode(tokenizer, ids, n, true, &back);
+    assert_string_equal(rl_str_text(&back), "a");
+    rl_str_clear(&back);
+    rl_tokenizer_decode(tokenizer, (const int32_t[]){-1, 512, INT32_MAX, INT32_MIN}, 4, false,
+                        &back);
+    assert_int_equal(back.len, 0);
+    // Invalid UTF-8 is replaced before anything else sees it.
+    assert_ok(rl_tokenizer_encode(tokenizer, "a\xff", 2, RL_ENCODE_PLAIN, arena, &ids, &n, &err));
+    rl_tokenizer_decode(tokenizer, ids, n, false, &back);
+    assert_string_equal(rl_str_text(&back), "a\xef\xbf\xbd");
+    rl_str_release(&back);
+    rl_arena_free(arena);
+    rl_tokenizer_free(tokenizer);
+}
+
+// Random text of any characters comes back from a vocabulary with byte fallback.
+static void test_round_trip(void **state) {
+    (void)state;
+    rl_tokenizer *tokenizer = load(rl_golden("tokenizer/stories260K"));
+    rl_arena *arena = rl_arena_new(0);
+    rl_rng rng = {.seed = rl_test_seed(), .purpose = RL_RNG_TEST};
+    rl_str text = {0}, back = {0};
+    rl_err err;
+    uint64_t draw = 0;
+    for (int round = 0; round < 300; round++) {
+        uint64_t n_chars = rl_rng_below(&rng, draw++, 80);
+        rl_str_clear(&text);
+        rl_str_clear(&back);
+        for (uint64_t i = 0; i < n_chars; i++) {
+            uint64_t wide = rl_rng_below(&rng, draw++, 8);
+            uint64_t code = rl_rng_below(&rng, draw++, wide == 0 ? 0x110000 : 0x7f);
+            // U+2581 comes back as a space: it is the vocabulary's word for one.
+            bool usable = (code < 0xd800 || code > 0xdfff) && code != 0x2581;
+            rl_utf8_append(&text, usable ? (uint32_t)code : 'a');
+        }
+        int32_t *ids, n;
+        assert_ok(rl_tokenizer_encode(tokenizer, rl_str_text(&text), text.len, RL_ENCODE_PLAIN,
+                                      arena, &ids, &n, &err));
+        rl_tokenizer_decode(tokenizer, ids, n, false, &back);
+        assert_int_equal(back.len, text.len);
+        assert_memory_equal(rl_str_text(&back), rl_str_text(&text), text.len);
+        rl_arena_reset(arena);
+    }
+    rl_str_release(&text);
+    rl_str_release(&back);
+    rl_arena_free(arena);
+    rl_tokenizer_free(tokenizer);
+}
+
+// One piece of 300,000 characters: quadratic merging would run into the test's time limit.
+static void test_long_piece(void **state) {
+    (void)state;
+    rl_tokenizer *tokenizer = load(rl_golden("tokenizer/stories260K"));
+    rl_arena *arena = rl_arena_new(0);
+    rl_str text = {0}, back = {0};
+    rl_err err;
+    int32_t *ids, n;
+    for (int i = 0; i < 60000; i++) {
+        rl_str_append(&text, i % 7 == 0 ? "there" : "theht");
+    }
+    assert_ok(rl_tokenizer_encode(tokenizer, text.ptr, text.len, RL_ENCODE_PLAIN, arena, &ids, &n,
+                                  &err));
+    rl_tokenizer_decode(tokenizer, ids, n, false, &back);
+    assert_string_equal(rl_str_text(&back), text.ptr);
+    rl_str_release(&text);
+    rl_str_release(&back);
+    rl_arena_free(arena);
+    rl_tokenizer_free(tokenizer);
+}
+
+static rl_tokenizer *load_gguf(const char *path) {
+    rl_gguf *file = NULL;
+    rl_tokenizer *tokenizer = NULL;
+    rl_err err;
+    assert_ok(rl_gguf_open(path, &file, &err));
+    assert_ok(rl_tokenizer_from_gguf(file, &tokenizer, &err));
+    rl_gguf_close(file); // the tokenizer keeps nothing of it
+    return tokenizer;
+}
+
+static void test_gguf_smollm2(void **state) {
+    (void)state;
+    const char *path = getenv("RL_SMOLLM2_GGUF");
+    const char *oracle = rl_shared("data/tokenizer-golden/oracle/smollm2.json");
+    if (path == NULL || oracle == NULL) {
+        print_message("skipped: RL_SMOLLM2_GGUF does not name SmolLM2's GGUF\n");
+        return;
+    }
+    rl_tokenizer *tokenizer = load_gguf(path);
+    check_oracle(tokenizer, oracle, false);
+    assert_int_equal(rl_tokenizer_vocab(tokenizer), 49152);
+    assert_int_equal(rl_tokenizer_eos(tokenizer), rl_tokenizer_id(tokenizer, "<|im_end|>"));
+    assert_non_null(rl_tokenizer_chat_template(tokenizer));
+    rl_tokenizer_free(tokenizer);
+}
+
+// llama.cpp's own cases: texts between marker lines, a line of ids for each.
+static void check_llama_cpp(const char *gguf, const char *inp, const char *out) {
+    static const char marker[] = "\n__ggml_vocab_test__\n";
+    rl_tokenizer *tokenizer = load_gguf(gguf);
+    rl_arena *arena = rl_arena_new(0);
+    char *text, *line;
+    size_t len;
+    rl_err err;
+    int n_cases = 0;
+    assert_ok(rl_fs_read(inp, arena, &text, &len, &err));
+    assert_ok(rl_fs_read(out, arena, &line, &len, &err));
+    for (char *end; (end = strstr(text, marker)) != NULL; n_cases++) {
+        int32_t *ids, n;
+        assert_ok(rl_tokenizer_encode(tokenizer, text, (size_t)(end - text), RL_ENCODE_PLAIN, arena,
+                                      &ids, &n, &err));
+        for (int32_t i = 0; i < n; i++) {
+            char *next;
+            long want = strtol(line, &next, 10);
+            if (next == line || ids[i] != want) {
+                fail_msg("%s, text %d '%.*s': id %d is %d, not %ld", gguf, n_cases,
+                         (int)(end - text), text, (int)i, (int)ids[i], want);
+            }
+            line = next;
+        }
+        while (*line == ' ') {
+            line++;
+        }
+        assert_int_equal(*line, '\n');
+        line++;
+        text = end + strlen(marker);
+    }
+    assert_true(n_cases > 40);
+    rl_arena_free(arena);
+    rl_tokenizer_free(tokenizer);
+}
+
+static void test_gguf_vocabularies(void **state) {
+    (void)state;
+    static const char *const names[] = {"gpt-2", "phi-3"};
+    for (size_t i = 0; i < RL_COUNT(names); i++) {
+        char gguf[96], inp[96], out[96];
+        snprintf(gguf, sizeof gguf, "models/vocab-gguf/ggml-vocab-%s.gguf", names[i]);
+        snprintf(inp, sizeof inp, "data/tokenizer-golden/llama.cpp/ggml-vocab-%s.gguf.inp",
+                 names[i]);
+        snprintf(out, sizeof out, "data/tokenizer-golden/llama.cpp/ggml-vocab-%s.gguf.out",
+                 names[i]);
+        if (rl_shared(gguf) == NULL || rl_shared(inp) == NULL || rl_shared(out) == NULL) {
+            rl_test_skip_shared(gguf);
+            continue;
+        }
+        check_llama_cpp(rl_shared(gguf), rl_shared(inp), rl_shared(out));
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stories),         cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_shared_oracles),  cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_missing_files),   cmocka_unit_test(test_config),
+        cmocka_unit_test(test_plain_text),      cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_long_piece),      cmocka_unit_test(test_gguf_smollm2),
+        cmocka_unit_test(test_gguf_vocabularies),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
