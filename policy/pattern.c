@@ -48,11 +48,19 @@ static rl_status escape(const char *text, bool in_class, rl_str *out, size_t *us
         rl_str_appendf(out, "\\x{%.4s}", text + 2);
         *used = 6;
         return RL_OK;
+    case 'p':
+    case 'P':
+    case 'x':
+        *used += text[2] == '{' ? strcspn(text + 2, "}") + 1 : 0;
+        if (*used > strlen(text)) {
+            return rl_fail(err, RL_IO, "braces in a pattern do not end: '%.40s'", text);
+        }
+        rl_str_append_n(out, text, *used);
+        return RL_OK;
     case '\0':
         return refuse(text, 1, err);
     default:
-        if (((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) &&
-            strchr("pPrntfaexAzZ", c) == NULL) {
+        if (((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) && strchr("rntfaeAzZ", c) == NULL) {
             return refuse(text, 2, err);
         }
         rl_str_append_n(out, text, 2);

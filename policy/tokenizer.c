@@ -45,6 +45,9 @@ rl_status rl_tokenizer_add(rl_tokenizer *tokenizer, rl_added added, bool normali
         added.text = rl_arena_strndup(tokenizer->arena, text.ptr, text.len);
         added.len = text.len;
         rl_added_put(&tokenizer->normalized, added);
+        // It also decodes to what it was found as.
+        tokenizer->vocab.token[added.id].text = added.text;
+        tokenizer->vocab.token[added.id].len = (uint32_t)added.len;
     }
     rl_str_release(&text);
     return status;
