@@ -1,10 +1,12 @@
 """Writes variants.json: what Hugging Face's tokenizers (0.23.3) gives for small BPE tokenizers whose
 pipeline sections are varied one at a time. Their merges run across words, digits and spaces, so
-that a cut in the wrong place shows in the ids. Run: python3 make.py (needs `tokenizers`)."""
+that a cut in the wrong place shows in the ids. And chatml/: a byte-level tokenizer with a ChatML
+template, and conversations as jinja2 renders them. Run: python3 make.py (needs `tokenizers`, `jinja2`)."""
 
 import json
 import os
 
+import jinja2.sandbox
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -39,7 +41,7 @@ def train(byte_level):
     trainer = trainers.BpeTrainer(vocab_size=380 if byte_level else 330, show_progress=False,
                                   special_tokens=["<unk>"],
                                   # some bytes stay without a token
-                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet()[:-30]
+                                  initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet())[:-30]
                                   if byte_level else [])
     tokenizer.train_from_iterator(CORPUS * 3, trainer)
     base = json.loads(tokenizer.to_str())
@@ -169,4 +171,41 @@ def main():
                                                 for v in golden["variants"]) + "\n]}\n")
 
 
+# SmolLM2's template with a system message of its own.
+TEMPLATE = (
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n"
+    "It\\'s the default: 12 words, \"quoted\".<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + "
+    "message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
+    "{% endif %}")
+CHATS = [
+    [("user", "In 1234 the 12 foxes")],
+    [("system", "Be  brief."), ("user", "it's 3.14?\n\n")],
+    [("user", ""), ("assistant", "aa bb"), ("user", "  def f(n):\n")],
+    [("system", ""), ("user", "caf\u00e9 <ctl> \u4e2d\u6587")],
+    [("user", "a"), ("system", "b")],
+]
+
+
+def chatml():
+    names = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    full = apply(train(True), variants()["bytes"]["byte_level_digits"])
+    n = len(full["model"]["vocab"])
+    full["added_tokens"] = [added(n + i, name, special=True) for i, name in enumerate(names)]
+    tokenizer = Tokenizer.from_str(json.dumps(full))
+    template = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(TEMPLATE)
+    chats = []
+    for chat in CHATS:
+        messages = [{"role": role, "content": content} for role, content in chat]
+        rendered = template.render(messages=messages, add_generation_prompt=True)
+        chats.append({"messages": messages, "rendered": rendered,
+                      "ids": tokenizer.encode(rendered, add_special_tokens=False).ids})
+    config = {"bos_token": names[1], "eos_token": names[2], "chat_template": TEMPLATE}
+    os.makedirs(os.path.join(HERE, "chatml"), exist_ok=True)
+    for name, value in (("tokenizer", full), ("tokenizer_config", config), ("chats", chats)):
+        with open(os.path.join(HERE, "chatml", name + ".json"), "w", encoding="utf-8") as f:
+            json.dump(value, f, ensure_ascii=False)
+            f.write("\n")
+
+
 main()
+chatml()
