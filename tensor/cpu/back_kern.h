@@ -49,7 +49,9 @@ typedef struct rl_back_kern {
      */
     void (*attention)(float *score, float *d_prob, int64_t n_seen, int64_t n, float scale);
 
-    rl_softmax_stats (*softmax)(const float *x, int64_t n, float inv_t);
+    /* e goes to `out` unless that is NULL; out may be x. */
+    rl_softmax_stats (*softmax)(float *out, const float *x, int64_t n, float inv_t);
+    void (*scale)(float *x, int64_t n, float by);
     /* out = e * (a + b * x'); out may be x. */
     void (*logprob)(float *out, const float *x, int64_t n, float max, float inv_t, float a,
                     float b);

@@ -224,38 +224,42 @@ static inline vec shifted(vec x, float max, float inv_t) {
     return pick(v < -1000.0f, splat(-1000.0f), v);
 }
 
-static rl_softmax_stats softmax_loop(const float *x, int64_t n, float inv_t) {
+static rl_softmax_stats softmax_loop(float *out, const float *x, int64_t n, float inv_t) {
     enum { BLOCK = 1024 }; // summed in float, then in double: vocabularies are long
     rl_softmax_stats stats = {.max = max_loop(x, n)};
     for (int64_t begin = 0; begin < n; begin += BLOCK) {
         int64_t end = n - begin > BLOCK ? begin + BLOCK : n;
         sum16 sum = {0}, sum_x = {0};
-        int64_t i = begin;
-        for (; i + VIRTUAL <= end; i += VIRTUAL) {
+        for (int64_t i = begin; i < end; i += VIRTUAL) {
+            float rest[VIRTUAL];
+            const float *from = x + i;
+            if (end - i < VIRTUAL) {
+                for (int k = 0; k < VIRTUAL; k++) { // padded with what adds exactly 0
+                    rest[k] = i + k < end ? x[i + k] : -__builtin_inff();
+                }
+                from = rest;
+            }
 #pragma GCC unroll 4
             for (int p = 0; p < PARTS; p++) {
-                vec v = shifted(load(x + i + p * LANES), stats.max, inv_t);
+                vec v = shifted(load(from + p * LANES), stats.max, inv_t);
                 vec e = exponential(v);
                 sum.part[p] += e;
                 sum_x.part[p] += e * v;
-            }
-        }
-        if (i < end) {
-            float rest[VIRTUAL];
-            for (int k = 0; k < VIRTUAL; k++) { // padded with what adds exactly 0
-                rest[k] = i + k < end ? x[i + k] : -__builtin_inff();
-            }
-            for (int p = 0; p < PARTS; p++) {
-                vec v = shifted(load(rest + p * LANES), stats.max, inv_t);
-                vec e = exponential(v);
-                sum.part[p] += e;
-                sum_x.part[p] += e * v;
+                if (out != NULL) {
+                    store_some(out + i + p * LANES, e, end - i - p * LANES);
+                }
             }
         }
         stats.sum += (double)fold16(&sum);
         stats.sum_x += (double)fold16(&sum_x);
     }
     return stats;
+}
+
+static void scale_loop(float *x, int64_t n, float by) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        store_some(x + i, load_some(x + i, n - i) * by, n - i);
+    }
 }
 
 static void logprob_loop(float *out, const float *x, int64_t n, float max, float inv_t, float a,
@@ -286,7 +290,7 @@ static void adamw_loop(float *param, float *m, float *v, const float *grad, int6
     {                                                                                              \
         .add = add_loop, .sum_squares = sum_squares_loop, .rms_norm = rms_norm_loop,               \
         .swiglu = swiglu_loop, .attention = attention_loop, .softmax = softmax_loop,               \
-        .logprob = logprob_loop, .adamw = adamw_loop                                               \
+        .scale = scale_loop, .logprob = logprob_loop, .adamw = adamw_loop                          \
     }
 
 #endif

@@ -21,13 +21,19 @@ static void logprob_rows(void *context, int64_t begin, int64_t end, int32_t work
     for (int64_t r = begin; r < end; r++) {
         const float *x = job->logits + r * job->logits_stride;
         float *out = job->d_logits + r * job->d_logits_stride;
-        rl_softmax_stats stats = job->kern->softmax(x, job->width, job->inv_t);
-        double d_logp = (double)job->d_logp[r];
+        double d_logp = (double)job->d_logp[r], inv_t = (double)job->inv_t;
         double d_entropy = job->d_entropy != NULL ? (double)job->d_entropy[r] : 0;
-        double inv_sum = 1 / stats.sum, mean = stats.sum_x * inv_sum, inv_t = (double)job->inv_t;
-        job->kern->logprob(out, x, job->width, stats.max, job->inv_t,
-                           (float)(-inv_t * inv_sum * (d_logp - d_entropy * mean)),
-                           (float)(-inv_t * inv_sum * d_entropy));
+        // Without an entropy term e itself is all that is needed, and is not computed twice.
+        bool keep = d_entropy == 0;
+        rl_softmax_stats stats = job->kern->softmax(keep ? out : NULL, x, job->width, job->inv_t);
+        double inv_sum = 1 / stats.sum, mean = stats.sum_x * inv_sum;
+        if (keep) {
+            job->kern->scale(out, job->width, (float)(-inv_t * inv_sum * d_logp));
+        } else {
+            job->kern->logprob(out, x, job->width, stats.max, job->inv_t,
+                               (float)(-inv_t * inv_sum * (d_logp - d_entropy * mean)),
+                               (float)(-inv_t * inv_sum * d_entropy));
+        }
         RL_DASSERT(job->token[r] >= 0 && job->token[r] < job->width);
         out[job->token[r]] += (float)(inv_t * d_logp);
     }
