@@ -79,7 +79,7 @@ static double split_exponent(double x, int *k) {
     return from_bits((bits & 0x000fffffffffffffu) + 0x3fe6a09e667f3bcdu);
 }
 
-double rl_log(double x) {
+double rl_ln(double x) {
     double f, s, z, w, even, odd, half, r;
     int k;
     if (!(x > 0) || x == infinity) {

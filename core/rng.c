@@ -1,10 +1,10 @@
 #include "rl/core/rng.h"
 
 #include <math.h>
-#include <stdbool.h>
 
 #include "core/threefry.h"
 #include "rl/core/assert.h"
+#include "rl/core/fmath.h"
 
 /* Rotations and key constant of Threefry-4x64 (Random123, threefry.h). */
 static const uint8_t rotation[8][2] = {{14, 16}, {52, 57}, {23, 40}, {5, 37},
@@ -75,46 +75,13 @@ uint64_t rl_rng_below(const rl_rng *rng, uint64_t index, uint64_t n) {
     }
 }
 
-/*
- * Logarithm and cosine written out, since libm picks its variant by CPU and draws must not depend
- * on it. Both are good to about 1e-15 on the ranges used here.
- */
-static double log_of(double x) { // x in (0, 1]
-    int exponent;
-    double m = frexp(x, &exponent), s, s2, sum = 0.0;
-    if (m < 0.70710678118654752440) {
-        m *= 2.0;
-        exponent--;
-    }
-    s = (m - 1.0) / (m + 1.0); // log m = 2 atanh s
-    s2 = s * s;
-    for (int k = 23; k >= 1; k -= 2) {
-        sum = sum * s2 + 1.0 / k;
-    }
-    return 2.0 * s * sum + exponent * 0.69314718055994530942;
-}
-
-static double cos_of_turn(double u) { // cos(2 pi u), u in [0, 1)
-    int octant = (int)(u * 8.0);
-    double part = u * 8.0 - octant;
-    // Distance in [0, pi/4] from the nearest axis, where the series below are short.
-    double r = (octant % 2 == 0 ? part : 1.0 - part) * 0.78539816339744830962;
-    double r2 = r * r, sum = 1.0;
-    bool sine = octant % 4 == 1 || octant % 4 == 2;
-    for (int k = sine ? 19 : 18; k >= 2; k -= 2) {
-        sum = 1.0 - sum * r2 / (k * (k - 1));
-    }
-    sum = sine ? sum * r : sum;
-    return octant >= 2 && octant <= 5 ? -sum : sum;
-}
-
 double rl_rng_normal(const rl_rng *rng, uint64_t index) {
     uint64_t word[4];
     double u, v;
     block_at(rng, index, 0, word);
     u = (double)((word[0] >> 11) + 1) * 0x1p-53; // in (0, 1], so that the logarithm is finite
     v = (double)(word[1] >> 11) * 0x1p-53;
-    return sqrt(-2.0 * log_of(u)) * cos_of_turn(v);
+    return sqrt(-2.0 * rl_ln(u)) * rl_cos(6.28318530717958647692 * v);
 }
 
 void rl_rng_permutation(const rl_rng *rng, int32_t *order, int32_t n) {

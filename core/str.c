@@ -96,7 +96,7 @@ int rl_text_distance(const char *a, const char *b) {
     int row[3][WORD_MAX + 1];
     size_t n = strlen(a), m = strlen(b);
     if (n > WORD_MAX || m > WORD_MAX) {
-        return WORD_MAX;
+        return (int)(n > m ? n : m); // no word of a recipe: every letter counts as an edit
     }
     for (size_t j = 0; j <= m; j++) {
         row[0][j] = (int)j;

@@ -22,7 +22,7 @@ static double llama3_scaled(const rl_model_config *config, double freq) {
 }
 
 void rl_rope_inv_freq(const rl_model_config *config, double *inv_freq) {
-    double log_theta = rl_log(config->rope_theta);
+    double log_theta = rl_ln(config->rope_theta);
     int32_t i;
     RL_ASSERT(config->head_dim % 2 == 0);
     for (i = 0; i < config->head_dim / 2; i++) {

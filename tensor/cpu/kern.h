@@ -78,6 +78,10 @@ void rl_kern_ref(rl_kern *kern);    // fills every row
 void rl_kern_avx2(rl_kern *kern);   // overrides; nothing where not compiled in
 void rl_kern_avx512(rl_kern *kern); // overrides; nothing where not compiled in
 
+/* panel_avx2.c and panel_avx512.c: the rows that multiply, called by the two above. */
+void rl_kern_products_avx2(rl_kern *kern);
+void rl_kern_products_avx512(rl_kern *kern);
+
 /* cpuid.c */
 bool rl_cpu_has_avx2(void);   // with FMA, and the system saves the registers
 bool rl_cpu_has_avx512(void); // F, BW, DQ and VL

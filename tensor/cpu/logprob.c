@@ -47,7 +47,7 @@ static row_sums sum_row(const logprob_job *job, const float *x, float temperatur
 }
 
 static void store_row(const logprob_job *job, int64_t r, const row_sums *s, float logit) {
-    double log_sum = rl_log(s->sum);
+    double log_sum = rl_ln(s->sum);
     job->logp[r] = (float)((double)(logit / s->temperature) - (double)s->max - log_sum);
     if (job->entropy != NULL) {
         job->entropy[r] = (float)(log_sum - s->sum_z / s->sum);

@@ -7,7 +7,7 @@
 #define RL_CORE_FMATH_H
 
 double rl_exp(double x);
-double rl_log(double x); // -infinity at 0, NaN below
+double rl_ln(double x); // -infinity at 0, NaN below
 /* Accurate for |x| up to 800 000; beyond, digits are lost little by little. NaN at infinity. */
 double rl_sin(double x);
 double rl_cos(double x);

@@ -1,0 +1,272 @@
+/*
+ * Products in 256-bit registers: 6 rows by 16 columns, 12 running sums, so a panel is done in
+ * thirds. One or two rows take the whole panel at once, to read it in one sweep.
+ */
+#include "tensor/cpu/kern.h"
+
+#if defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+
+enum { ROWS = 6, UNROLL = 4, VECTOR = 8, THIRD = 16, LINE = 16 };
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+static inline __m256i mask_of(int32_t left) {
+    static const int32_t edge[2 * VECTOR] = {-1, -1, -1, -1, -1, -1, -1, -1,
+                                             0,  0,  0,  0,  0,  0,  0,  0};
+    int32_t n = left < 0 ? 0 : left > VECTOR ? VECTOR : left;
+    return _mm256_loadu_si256((const __m256i *)(const void *)(edge + VECTOR - n));
+}
+
+/* How a pass over k asks for the memory wanted next: n_lines from `line` every UNROLL steps. */
+typedef struct ahead {
+    const float *line;
+    int64_t n_lines;
+} ahead;
+
+/* n_rows x n_cols registers from column `col` of the panel on. */
+ALWAYS_INLINE void panel_block(const rl_kern_panel *p, int32_t row, int32_t col, ahead next,
+                               const int n_rows, const int n_cols) {
+    __m256 acc[ROWS][6];
+    const float *in = p->in + row * p->in_stride, *weight = p->weight + col;
+    const float *from = p->from != NULL ? p->from + row * p->from_stride + col : NULL;
+    float *out = p->out + row * p->out_stride + col;
+    int64_t k = 0;
+#pragma GCC unroll 6
+    for (int r = 0; r < n_rows; r++) {
+#pragma GCC unroll 6
+        for (int c = 0; c < n_cols; c++) {
+            acc[r][c] = from == NULL ? _mm256_setzero_ps()
+                                     : _mm256_maskload_ps(from + r * p->from_stride + c * VECTOR,
+                                                          mask_of(p->n_out - col - c * VECTOR));
+        }
+    }
+    while (k < p->n_k) {
+        int64_t stop = k + UNROLL < p->n_k ? k + UNROLL : p->n_k;
+        for (int64_t i = 0; i < next.n_lines; i++, next.line += LINE) {
+            _mm_prefetch((const char *)next.line, _MM_HINT_T1);
+        }
+        for (; k < stop; k++, weight += RL_PANEL) {
+            __m256 w[6];
+#pragma GCC unroll 6
+            for (int c = 0; c < n_cols; c++) {
+                w[c] = _mm256_loadu_ps(weight + c * VECTOR);
+            }
+#pragma GCC unroll 6
+            for (int r = 0; r < n_rows; r++) {
+                __m256 x = _mm256_broadcast_ss(in + r * p->in_stride + k);
+#pragma GCC unroll 6
+                for (int c = 0; c < n_cols; c++) {
+                    acc[r][c] = _mm256_fmadd_ps(x, w[c], acc[r][c]);
+                }
+            }
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < n_rows; r++) {
+#pragma GCC unroll 6
+        for (int c = 0; c < n_cols; c++) {
+            float *to = out + r * p->out_stride + c * VECTOR;
+            __m256i mask = mask_of(p->n_out - col - c * VECTOR);
+            if (p->add) {
+                acc[r][c] = _mm256_add_ps(_mm256_maskload_ps(to, mask), acc[r][c]);
+            }
+            _mm256_maskstore_ps(to, mask, acc[r][c]);
+        }
+    }
+}
+
+static void panel_third(const rl_kern_panel *p, int32_t row, int32_t col, ahead next) {
+    switch (p->n_rows - row) {
+    case 1:
+        panel_block(p, row, col, next, 1, 2);
+        break;
+    case 2:
+        panel_block(p, row, col, next, 2, 2);
+        break;
+    case 3:
+        panel_block(p, row, col, next, 3, 2);
+        break;
+    case 4:
+        panel_block(p, row, col, next, 4, 2);
+        break;
+    case 5:
+        panel_block(p, row, col, next, 5, 2);
+        break;
+    default:
+        panel_block(p, row, col, next, 6, 2);
+        break;
+    }
+}
+
+static void panel_wide(const rl_kern_panel *p, ahead next) {
+    if (p->n_rows == 1) {
+        panel_block(p, 0, 0, next, 1, 6);
+    } else {
+        panel_block(p, 0, 0, next, 2, 6);
+    }
+}
+
+/* The memory ahead is asked for evenly over the passes, so that it comes while we compute. */
+static void panel_256(const rl_kern_panel *p) {
+    int64_t passes = p->n_rows <= 2 ? 1 : (int64_t)(p->n_rows + ROWS - 1) / ROWS * 3;
+    int64_t lines = p->n_ahead / LINE, steps = (p->n_k + UNROLL - 1) / UNROLL;
+    int64_t share = (lines + passes * steps - 1) / (passes * steps); // a step's lines
+    ahead next = {p->ahead, share};
+    if (p->n_rows <= 2) {
+        panel_wide(p, next);
+        return;
+    }
+    for (int32_t col = 0; col < RL_PANEL; col += THIRD) {
+        for (int32_t row = 0; row < p->n_rows; row += ROWS) {
+            if (next.line - p->ahead + steps * share * LINE > p->n_ahead) {
+                next.n_lines = 0;
+            }
+            panel_third(p, row, col, next);
+            next.line += next.n_lines * steps * LINE;
+        }
+    }
+}
+
+typedef struct score_args {
+    float *score;
+    const float *q, *k;
+    int64_t score_stride, q_stride;
+    int32_t dim;
+} score_args;
+
+/* One block of 16 keys. */
+ALWAYS_INLINE void score_rows(const score_args *a, const int n_rows) {
+    __m256 acc[ROWS][2];
+#pragma GCC unroll 6
+    for (int r = 0; r < n_rows; r++) {
+        acc[r][0] = acc[r][1] = _mm256_setzero_ps();
+    }
+    for (int32_t d = 0; d < a->dim; d++) {
+        __m256 k0 = _mm256_loadu_ps(a->k + d * RL_LANES);
+        __m256 k1 = _mm256_loadu_ps(a->k + d * RL_LANES + VECTOR);
+#pragma GCC unroll 6
+        for (int r = 0; r < n_rows; r++) {
+            __m256 q = _mm256_broadcast_ss(a->q + r * a->q_stride + d);
+            acc[r][0] = _mm256_fmadd_ps(q, k0, acc[r][0]);
+            acc[r][1] = _mm256_fmadd_ps(q, k1, acc[r][1]);
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < n_rows; r++) {
+        _mm256_storeu_ps(a->score + r * a->score_stride, acc[r][0]);
+        _mm256_storeu_ps(a->score + r * a->score_stride + VECTOR, acc[r][1]);
+    }
+}
+
+/* Returns the rows done. */
+static int32_t score_some(const score_args *a, int32_t n_rows) {
+    if (n_rows >= 6) {
+        score_rows(a, 6);
+        return 6;
+    }
+    if (n_rows >= 3) {
+        score_rows(a, 3);
+        return 3;
+    }
+    score_rows(a, 1);
+    return 1;
+}
+
+static void attn_score_256(float *score, int64_t score_stride, const float *q, int64_t q_stride,
+                           int32_t n_vec, const float *k, int64_t block_stride, int32_t n_keys,
+                           int32_t dim) {
+    for (int32_t key = 0; key < n_keys; key += RL_LANES) {
+        for (int32_t v = 0; v < n_vec;) {
+            score_args a = {
+                .score = score + v * score_stride + key,
+                .q = q + v * q_stride,
+                .k = k + key / RL_LANES * block_stride,
+                .score_stride = score_stride,
+                .q_stride = q_stride,
+                .dim = dim,
+            };
+            v += score_some(&a, n_vec - v);
+        }
+    }
+}
+
+typedef struct value_args {
+    float *acc;
+    const float *p, *value;
+    int64_t acc_stride, p_stride, block_stride;
+    int32_t n_keys, dim;
+    __m256i mask[2];
+} value_args;
+
+/* 16 columns of the head, the second half perhaps in part or not at all. */
+ALWAYS_INLINE void value_rows(const value_args *a, const int n_rows) {
+    __m256 acc[ROWS][2];
+#pragma GCC unroll 6
+    for (int r = 0; r < n_rows; r++) {
+        acc[r][0] = _mm256_maskload_ps(a->acc + r * a->acc_stride, a->mask[0]);
+        acc[r][1] = _mm256_maskload_ps(a->acc + r * a->acc_stride + VECTOR, a->mask[1]);
+    }
+    for (int32_t key = 0; key < a->n_keys; key++) {
+        const float *row = a->value + key / RL_LANES * a->block_stride + key % RL_LANES * a->dim;
+        __m256 v0 = _mm256_maskload_ps(row, a->mask[0]);
+        __m256 v1 = _mm256_maskload_ps(row + VECTOR, a->mask[1]);
+#pragma GCC unroll 6
+        for (int r = 0; r < n_rows; r++) {
+            __m256 p = _mm256_broadcast_ss(a->p + r * a->p_stride + key);
+            acc[r][0] = _mm256_fmadd_ps(p, v0, acc[r][0]);
+            acc[r][1] = _mm256_fmadd_ps(p, v1, acc[r][1]);
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < n_rows; r++) {
+        _mm256_maskstore_ps(a->acc + r * a->acc_stride, a->mask[0], acc[r][0]);
+        _mm256_maskstore_ps(a->acc + r * a->acc_stride + VECTOR, a->mask[1], acc[r][1]);
+    }
+}
+
+static int32_t value_some(const value_args *a, int32_t n_rows) {
+    if (n_rows >= 6) {
+        value_rows(a, 6);
+        return 6;
+    }
+    if (n_rows >= 3) {
+        value_rows(a, 3);
+        return 3;
+    }
+    value_rows(a, 1);
+    return 1;
+}
+
+static void attn_value_256(float *acc, int64_t acc_stride, const float *p, int64_t p_stride,
+                           int32_t n_vec, const float *value, int64_t block_stride, int32_t n_keys,
+                           int32_t dim) {
+    for (int32_t d = 0; d < dim; d += RL_LANES) {
+        for (int32_t v = 0; v < n_vec;) {
+            value_args a = {
+                .acc = acc + v * acc_stride + d,
+                .p = p + v * p_stride,
+                .value = value + d,
+                .acc_stride = acc_stride,
+                .p_stride = p_stride,
+                .block_stride = block_stride,
+                .n_keys = n_keys,
+                .dim = dim,
+                .mask = {mask_of(dim - d), mask_of(dim - d - VECTOR)},
+            };
+            v += value_some(&a, n_vec - v);
+        }
+    }
+}
+
+void rl_kern_products_avx2(rl_kern *kern) {
+    kern->panel = panel_256;
+    kern->attn_score = attn_score_256;
+    kern->attn_value = attn_value_256;
+}
+
+#else
+void rl_kern_products_avx2(rl_kern *kern) {
+    (void)kern;
+}
+#endif

@@ -1,0 +1,315 @@
+/* Products in 512-bit registers: 8 rows by 48 columns, 24 running sums. */
+#include "tensor/cpu/kern.h"
+
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+#include <immintrin.h>
+
+enum { ROWS = 8, UNROLL = 4 };
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+static __mmask16 mask_of(int32_t n) {
+    return n >= RL_LANES ? 0xffff : n > 0 ? (__mmask16)((1u << n) - 1) : 0;
+}
+
+/* How a pass over k asks for the memory wanted next: n_lines from `line` every UNROLL steps. */
+typedef struct ahead {
+    const float *line;
+    int64_t n_lines;
+} ahead;
+
+ALWAYS_INLINE void panel_rows(const rl_kern_panel *p, int32_t row, ahead next, const int n_rows) {
+    __m512 acc[ROWS][3];
+    const float *in = p->in + row * p->in_stride, *weight = p->weight;
+    const float *from = p->from != NULL ? p->from + row * p->from_stride : NULL;
+    float *out = p->out + row * p->out_stride;
+    __mmask16 mask[3] = {mask_of(p->n_out), mask_of(p->n_out - RL_LANES),
+                         mask_of(p->n_out - 2 * RL_LANES)};
+    int64_t k = 0;
+#pragma GCC unroll 8
+    for (int r = 0; r < n_rows; r++) {
+#pragma GCC unroll 3
+        for (int c = 0; c < 3; c++) {
+            acc[r][c] =
+                from == NULL
+                    ? _mm512_setzero_ps()
+                    : _mm512_maskz_loadu_ps(mask[c], from + r * p->from_stride + c * RL_LANES);
+        }
+    }
+    while (k < p->n_k) {
+        int64_t stop = k + UNROLL < p->n_k ? k + UNROLL : p->n_k;
+        for (int64_t i = 0; i < next.n_lines; i++, next.line += RL_LANES) {
+            _mm_prefetch((const char *)next.line, _MM_HINT_T1);
+        }
+        for (; k < stop; k++, weight += RL_PANEL) {
+            __m512 w0 = _mm512_loadu_ps(weight), w1 = _mm512_loadu_ps(weight + RL_LANES);
+            __m512 w2 = _mm512_loadu_ps(weight + 2 * RL_LANES);
+#pragma GCC unroll 8
+            for (int r = 0; r < n_rows; r++) {
+                __m512 x = _mm512_set1_ps(in[r * p->in_stride + k]);
+                acc[r][0] = _mm512_fmadd_ps(x, w0, acc[r][0]);
+                acc[r][1] = _mm512_fmadd_ps(x, w1, acc[r][1]);
+                acc[r][2] = _mm512_fmadd_ps(x, w2, acc[r][2]);
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < n_rows; r++) {
+#pragma GCC unroll 3
+        for (int c = 0; c < 3; c++) {
+            float *to = out + r * p->out_stride + c * RL_LANES;
+            if (p->add) {
+                acc[r][c] = _mm512_add_ps(_mm512_maskz_loadu_ps(mask[c], to), acc[r][c]);
+            }
+            _mm512_mask_storeu_ps(to, mask[c], acc[r][c]);
+        }
+    }
+}
+
+static void panel_8(const rl_kern_panel *p, int32_t row, ahead next) {
+    panel_rows(p, row, next, 8);
+}
+
+static void panel_rest(const rl_kern_panel *p, int32_t row, ahead next) {
+    switch (p->n_rows - row) {
+    case 1:
+        panel_rows(p, row, next, 1);
+        break;
+    case 2:
+        panel_rows(p, row, next, 2);
+        break;
+    case 3:
+        panel_rows(p, row, next, 3);
+        break;
+    case 4:
+        panel_rows(p, row, next, 4);
+        break;
+    case 5:
+        panel_rows(p, row, next, 5);
+        break;
+    case 6:
+        panel_rows(p, row, next, 6);
+        break;
+    default:
+        panel_rows(p, row, next, 7);
+        break;
+    }
+}
+
+/* The memory ahead is asked for evenly over the passes, so that it comes while we compute. */
+static void panel_512(const rl_kern_panel *p) {
+    int64_t passes = (p->n_rows + ROWS - 1) / ROWS;
+    int64_t lines = p->n_ahead / RL_LANES, steps = (p->n_k + UNROLL - 1) / UNROLL;
+    int64_t share = (lines + passes * steps - 1) / (passes * steps); // a step's lines
+    ahead next = {p->ahead, share};
+    for (int32_t row = 0; row < p->n_rows; row += ROWS) {
+        if (next.line - p->ahead + steps * share * RL_LANES > p->n_ahead) {
+            next.n_lines = 0;
+        }
+        if (p->n_rows - row >= ROWS) {
+            panel_8(p, row, next);
+        } else {
+            panel_rest(p, row, next);
+        }
+        next.line += next.n_lines * steps * RL_LANES;
+    }
+}
+
+typedef struct score_args {
+    float *score;
+    const float *q, *k;
+    int64_t score_stride, q_stride, block_stride;
+    int32_t dim;
+} score_args;
+
+ALWAYS_INLINE void score_rows(const score_args *a, const int n_rows, const int n_blocks) {
+    __m512 acc[ROWS][3];
+#pragma GCC unroll 8
+    for (int r = 0; r < n_rows; r++) {
+#pragma GCC unroll 3
+        for (int b = 0; b < n_blocks; b++) {
+            acc[r][b] = _mm512_setzero_ps();
+        }
+    }
+    for (int32_t d = 0; d < a->dim; d++) {
+        __m512 key[3];
+#pragma GCC unroll 3
+        for (int b = 0; b < n_blocks; b++) {
+            key[b] = _mm512_loadu_ps(a->k + b * a->block_stride + d * RL_LANES);
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < n_rows; r++) {
+            __m512 q = _mm512_set1_ps(a->q[r * a->q_stride + d]);
+#pragma GCC unroll 3
+            for (int b = 0; b < n_blocks; b++) {
+                acc[r][b] = _mm512_fmadd_ps(q, key[b], acc[r][b]);
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < n_rows; r++) {
+#pragma GCC unroll 3
+        for (int b = 0; b < n_blocks; b++) {
+            _mm512_storeu_ps(a->score + r * a->score_stride + b * RL_LANES, acc[r][b]);
+        }
+    }
+}
+
+/* n_rows of 1..8; 5 to 7 go as 4 and the rest. Returns the rows done. */
+static int32_t score_three(const score_args *a, int32_t n_rows) {
+    if (n_rows >= 8) {
+        score_rows(a, 8, 3);
+        return 8;
+    }
+    if (n_rows >= 4) {
+        score_rows(a, 4, 3);
+        return 4;
+    }
+    if (n_rows == 3) {
+        score_rows(a, 3, 3);
+        return 3;
+    }
+    score_rows(a, 1, 3);
+    return 1;
+}
+
+static int32_t score_one(const score_args *a, int32_t n_rows) {
+    if (n_rows >= 8) {
+        score_rows(a, 8, 1);
+        return 8;
+    }
+    if (n_rows >= 3) {
+        score_rows(a, 3, 1);
+        return 3;
+    }
+    score_rows(a, 1, 1);
+    return 1;
+}
+
+static void attn_score_512(float *score, int64_t score_stride, const float *q, int64_t q_stride,
+                           int32_t n_vec, const float *k, int64_t block_stride, int32_t n_keys,
+                           int32_t dim) {
+    for (int32_t key = 0; key < n_keys;) {
+        bool three = n_keys - key >= 3 * RL_LANES;
+        for (int32_t v = 0; v < n_vec;) {
+            score_args a = {
+                .score = score + v * score_stride + key,
+                .q = q + v * q_stride,
+                .k = k + key / RL_LANES * block_stride,
+                .score_stride = score_stride,
+                .q_stride = q_stride,
+                .block_stride = block_stride,
+                .dim = dim,
+            };
+            v += three ? score_three(&a, n_vec - v) : score_one(&a, n_vec - v);
+        }
+        key += three ? 3 * RL_LANES : RL_LANES;
+    }
+}
+
+typedef struct value_args {
+    float *acc;
+    const float *p, *value;
+    int64_t acc_stride, p_stride, block_stride;
+    int32_t n_keys, dim;
+    __mmask16 mask; // of the last vector
+} value_args;
+
+ALWAYS_INLINE void value_rows(const value_args *a, const int n_rows, const int n_cols) {
+    __m512 acc[6][4];
+#pragma GCC unroll 6
+    for (int r = 0; r < n_rows; r++) {
+#pragma GCC unroll 4
+        for (int c = 0; c < n_cols; c++) {
+            const float *from = a->acc + r * a->acc_stride + c * RL_LANES;
+            acc[r][c] =
+                c == n_cols - 1 ? _mm512_maskz_loadu_ps(a->mask, from) : _mm512_loadu_ps(from);
+        }
+    }
+    for (int32_t key = 0; key < a->n_keys; key++) {
+        const float *row = a->value + key / RL_LANES * a->block_stride + key % RL_LANES * a->dim;
+        __m512 v[4];
+#pragma GCC unroll 4
+        for (int c = 0; c < n_cols; c++) {
+            v[c] = c == n_cols - 1 ? _mm512_maskz_loadu_ps(a->mask, row + c * RL_LANES)
+                                   : _mm512_loadu_ps(row + c * RL_LANES);
+        }
+#pragma GCC unroll 6
+        for (int r = 0; r < n_rows; r++) {
+            __m512 p = _mm512_set1_ps(a->p[r * a->p_stride + key]);
+#pragma GCC unroll 4
+            for (int c = 0; c < n_cols; c++) {
+                acc[r][c] = _mm512_fmadd_ps(p, v[c], acc[r][c]);
+            }
+        }
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < n_rows; r++) {
+#pragma GCC unroll 4
+        for (int c = 0; c < n_cols; c++) {
+            _mm512_mask_storeu_ps(a->acc + r * a->acc_stride + c * RL_LANES,
+                                  c == n_cols - 1 ? a->mask : (__mmask16)0xffff, acc[r][c]);
+        }
+    }
+}
+
+static int32_t value_four(const value_args *a, int32_t n_rows) {
+    if (n_rows >= 6) {
+        value_rows(a, 6, 4);
+        return 6;
+    }
+    if (n_rows >= 3) {
+        value_rows(a, 3, 4);
+        return 3;
+    }
+    value_rows(a, 1, 4);
+    return 1;
+}
+
+static int32_t value_one(const value_args *a, int32_t n_rows) {
+    if (n_rows >= 6) {
+        value_rows(a, 6, 1);
+        return 6;
+    }
+    if (n_rows >= 3) {
+        value_rows(a, 3, 1);
+        return 3;
+    }
+    value_rows(a, 1, 1);
+    return 1;
+}
+
+static void attn_value_512(float *acc, int64_t acc_stride, const float *p, int64_t p_stride,
+                           int32_t n_vec, const float *value, int64_t block_stride, int32_t n_keys,
+                           int32_t dim) {
+    for (int32_t d = 0; d < dim;) {
+        bool four = dim - d >= 4 * RL_LANES;
+        for (int32_t v = 0; v < n_vec;) {
+            value_args a = {
+                .acc = acc + v * acc_stride + d,
+                .p = p + v * p_stride,
+                .value = value + d,
+                .acc_stride = acc_stride,
+                .p_stride = p_stride,
+                .block_stride = block_stride,
+                .n_keys = n_keys,
+                .dim = dim,
+                .mask = four ? 0xffff : mask_of(dim - d),
+            };
+            v += four ? value_four(&a, n_vec - v) : value_one(&a, n_vec - v);
+        }
+        d += four ? 4 * RL_LANES : RL_LANES;
+    }
+}
+
+void rl_kern_products_avx512(rl_kern *kern) {
+    kern->panel = panel_512;
+    kern->attn_score = attn_score_512;
+    kern->attn_value = attn_value_512;
+}
+
+#else
+void rl_kern_products_avx512(rl_kern *kern) {
+    (void)kern;
+}
+#endif
