@@ -237,9 +237,23 @@ static rl_status read_config(rl_tokenizer *tokenizer, const char *folder, rl_err
     return status;
 }
 
+rl_status rl_tokenizer_from_json(const rl_json *root, const char *name, rl_tokenizer **out,
+                                 rl_err *err) {
+    rl_tokenizer *tokenizer = rl_tokenizer_new(name);
+    rl_err why = {""};
+    rl_status status = read_tokenizer(tokenizer, root, &why);
+    *out = tokenizer;
+    if (status != RL_OK) {
+        rl_fail(err, status, "'%s': %.400s", name, why.text);
+        rl_tokenizer_free(tokenizer);
+        *out = NULL;
+    }
+    return status;
+}
+
 rl_status rl_tokenizer_load(const char *folder, rl_tokenizer **out, rl_err *err) {
-    rl_tokenizer *tokenizer = rl_tokenizer_new(folder);
-    const char *path = rl_path_join(tokenizer->arena, folder, "tokenizer.json");
+    rl_arena *arena = rl_arena_new(0);
+    const char *path = rl_path_join(arena, folder, "tokenizer.json");
     rl_json_doc *doc = NULL;
     rl_status status;
     *out = NULL;
@@ -250,22 +264,19 @@ rl_status rl_tokenizer_load(const char *folder, rl_tokenizer **out, rl_err *err)
         goto out;
     }
     status = rl_json_read(path, &doc, err);
-    if (status != RL_OK) {
-        goto out;
+    if (status == RL_OK) {
+        status = rl_tokenizer_from_json(rl_json_root(doc), path, out, err);
     }
-    rl_err why = {""};
-    status = read_tokenizer(tokenizer, rl_json_root(doc), &why);
-    if (status != RL_OK) {
-        rl_fail(err, status, "'%s': %.400s", path, why.text);
-        goto out;
+    if (status == RL_OK) {
+        (*out)->name = rl_arena_strdup((*out)->arena, folder);
+        status = read_config(*out, folder, err);
+        if (status != RL_OK) {
+            rl_tokenizer_free(*out);
+            *out = NULL;
+        }
     }
-    status = read_config(tokenizer, folder, err);
 out:
     rl_json_free(doc);
-    if (status == RL_OK) {
-        *out = tokenizer;
-    } else {
-        rl_tokenizer_free(tokenizer);
-    }
+    rl_arena_free(arena);
     return status;
 }

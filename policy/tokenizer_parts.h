@@ -8,6 +8,7 @@
 #include "policy/normalize.h"
 #include "policy/pretoken.h"
 #include "policy/vocab.h"
+#include "rl/core/json.h"
 #include "rl/policy/tokenizer.h"
 
 struct rl_tokenizer {
@@ -27,6 +28,9 @@ struct rl_tokenizer {
 
 /* An empty tokenizer, to be filled by a loader. */
 rl_tokenizer *rl_tokenizer_new(const char *name);
+/* What rl_tokenizer_load makes of tokenizer.json alone; name appears in errors. */
+rl_status rl_tokenizer_from_json(const rl_json *root, const char *name, rl_tokenizer **out,
+                                 rl_err *err) RL_MUST_USE;
 /* Registers a token that is looked for in the text; the vocabulary must hold its id, the
  * normalizer must stand. */
 rl_status rl_tokenizer_add(rl_tokenizer *tokenizer, rl_added added, bool normalized,
