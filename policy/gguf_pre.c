@@ -2,15 +2,17 @@
 
 #include <string.h>
 
+#include "policy/pattern.h"
+
 #define CONTRACTIONS "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
 #define CL100K(digits)                                                                             \
     CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                                          \
                  "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
 static const rl_gguf_pre pres[] = {
-    {.names = "|gpt-2|phi-2|jina-es|jina-de|mpt|olmo|jais|exaone4|", .pattern = {RL_GGUF_PRE_GPT2}},
+    {.names = "|gpt-2|phi-2|jina-es|jina-de|mpt|olmo|jais|exaone4|", .pattern = {RL_PATTERN_GPT2}},
     {.names = "|smollm|starcoder|refact|command-r|codeshell|exaone|minerva-7b|",
-     .pattern = {RL_GGUF_PRE_DIGIT, RL_GGUF_PRE_GPT2}},
+     .pattern = {RL_GGUF_PRE_DIGIT, RL_PATTERN_GPT2}},
     {.names = "|qwen2|stablelm2|deepseek-r1-qwen|hunyuan|", .pattern = {CL100K(RL_GGUF_PRE_DIGIT)}},
     {.names = "|llama3|llama-v3|llama-bpe|falcon3|",
      .pattern = {CL100K("\\p{N}{1,3}")},
@@ -18,7 +20,7 @@ static const rl_gguf_pre pres[] = {
      .add_bos = true},
     {.names = "|dbrx|smaug-bpe|chatglm-bpe|glm4|", .pattern = {CL100K("\\p{N}{1,3}")}},
     {.names = "|default|",
-     .pattern = {"[\\p{P}\\$\\+<=>\\^~\\|]+", RL_GGUF_PRE_GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}},
+     .pattern = {"[\\p{P}\\$\\+<=>\\^~\\|]+", RL_PATTERN_GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}},
 };
 
 // True when the name stands between two bars.

@@ -10,8 +10,6 @@
 #include <stddef.h>
 
 #define RL_GGUF_PRE_DIGIT "\\p{N}"
-#define RL_GGUF_PRE_GPT2                                                                           \
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
 enum { RL_GGUF_PRE_MAX = 4 };
 typedef struct rl_gguf_pre {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "policy/gguf_pre.h"
+#include "policy/pattern.h"
 #include "rl/core/alloc.h"
 #include "rl/core/json.h"
 #include "rl/core/map.h"
@@ -113,7 +114,7 @@ static void put_pretokenizer(const rl_gguf_pre *pre, rl_json_writer *w) {
     while (n < RL_GGUF_PRE_MAX && pre->pattern[n] != NULL) {
         n++;
     }
-    gpt2 = strcmp(pre->pattern[n - 1], RL_GGUF_PRE_GPT2) == 0;
+    gpt2 = strcmp(pre->pattern[n - 1], RL_PATTERN_GPT2) == 0;
     rl_json_open_object(w, "pre_tokenizer");
     put(w, "type", "Sequence");
     rl_json_open_list(w, "pretokenizers");

@@ -1,6 +1,7 @@
 /* rl_tokenizer_from_gguf: the tokenizer.ggml.* metadata, as llama.cpp reads it. */
 #include <string.h>
 
+#include "policy/gguf_pre.h"
 #include "policy/pattern.h"
 #include "policy/tokenizer_parts.h"
 #include "rl/core/alloc.h"
@@ -9,45 +10,6 @@
 enum { KIND_NORMAL = 1, KIND_UNKNOWN = 2, KIND_CONTROL = 3, KIND_USER = 4, KIND_BYTE = 6 };
 
 #define MARK "\xe2\x96\x81" // U+2581, SentencePiece's space
-
-// Every pattern cuts the pieces that the one before left.
-typedef struct pre_kind {
-    const char *names; // as "tokenizer.ggml.pre" has them, each between two bars
-    const char *pattern[4];
-    bool ignore_merges, add_bos;
-} pre_kind;
-
-#define CONTRACTIONS "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
-#define CL100K(digits)                                                                             \
-    CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                                          \
-                 "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-
-static const pre_kind pre_kinds[] = {
-    {.names = "|gpt-2|phi-2|jina-es|jina-de|mpt|olmo|jais|exaone4|", .pattern = {RL_PATTERN_GPT2}},
-    {.names = "|smollm|starcoder|refact|command-r|codeshell|exaone|minerva-7b|",
-     .pattern = {"\\p{N}", RL_PATTERN_GPT2}},
-    {.names = "|qwen2|stablelm2|deepseek-r1-qwen|hunyuan|", .pattern = {CL100K("\\p{N}")}},
-    {.names = "|llama3|llama-v3|llama-bpe|falcon3|",
-     .pattern = {CL100K("\\p{N}{1,3}")},
-     .ignore_merges = true,
-     .add_bos = true},
-    {.names = "|dbrx|smaug-bpe|chatglm-bpe|glm4|", .pattern = {CL100K("\\p{N}{1,3}")}},
-    {.names = "|default|",
-     .pattern = {"[\\p{P}\\$\\+<=>\\^~\\|]+", RL_PATTERN_GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}},
-};
-
-static const pre_kind *find_pre(const char *name) {
-    rl_str barred = {0};
-    const pre_kind *found = NULL;
-    rl_str_appendf(&barred, "|%s|", name);
-    for (size_t i = 0; i < sizeof pre_kinds / sizeof pre_kinds[0]; i++) {
-        if (strstr(pre_kinds[i].names, barred.ptr) != NULL) {
-            found = &pre_kinds[i];
-        }
-    }
-    rl_str_release(&barred);
-    return found;
-}
 
 // The text of a key in the tokenizer's arena, or NULL.
 static const char *text_of(rl_tokenizer *tokenizer, const rl_gguf *file, const char *key) {
@@ -140,7 +102,8 @@ static rl_status read_merges(rl_tokenizer *tokenizer, const rl_gguf *file, rl_er
 static rl_status read_byte_level(rl_tokenizer *tokenizer, const rl_gguf *file, bool *add_bos,
                                  rl_err *err) {
     const char *name = text_of(tokenizer, file, "tokenizer.ggml.pre");
-    const pre_kind *pre = find_pre(name != NULL ? name : "default");
+    name = name != NULL ? name : "default";
+    const rl_gguf_pre *pre = rl_gguf_pre_find(name, strlen(name));
     if (pre == NULL) {
         return rl_fail(err, RL_UNSUPPORTED, "pre-tokenizer '%s' is not covered", name);
     }
@@ -148,7 +111,7 @@ static rl_status read_byte_level(rl_tokenizer *tokenizer, const rl_gguf *file, b
     if (status == RL_OK) {
         status = read_merges(tokenizer, file, err);
     }
-    for (size_t i = 0; i < 4 && pre->pattern[i] != NULL && status == RL_OK; i++) {
+    for (size_t i = 0; i < RL_GGUF_PRE_MAX && pre->pattern[i] != NULL && status == RL_OK; i++) {
         rl_pre_step step = {.is_split = true, .how = RL_SPLIT_ISOLATED};
         status = rl_pattern_new(pre->pattern[i], &step.regex, err);
         if (status == RL_OK) {

@@ -6,6 +6,7 @@
 #include "rl/core/alloc.h"
 #include "rl/core/fs.h"
 #include "rl/core/json.h"
+#include "rl/policy/tokenizer.h"
 #include "rl/tensor/safetensors.h"
 #include "tests/support/checkpoints.h"
 #include "tests/support/gguf_build.h"
@@ -323,6 +324,76 @@ static void sentencepiece_merges(void **state) {
     rl_gguf_build_release(&b);
 }
 
+// The tokenizer read from the metadata and the one read from the files made of them agree.
+static void assert_same_tokenizer(const rl_gguf *file) {
+    static const char *const texts[] = {
+        "Hello, world! It's 12345 o'clock; THEY'LL see.",
+        "  two spaces 12, three   , tabs\t\tand\r\n\r\nlines \n",
+        "caf\xc3\xa9 na\xc3\xafve \xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e \xf0\x9f\x98\x80 \xc2\xbd",
+        "def f(x):\n    return x**2 + 1_000 if x != 0 else \"\xe2\x96\x81\"\n",
+        "<|im_start|>user\nhi<|im_end|>\n<|endoftext|><s></s><unk><0x41><|user|>",
+        "",
+        " ",
+    };
+    char *folder = rl_test_folder();
+    rl_arena *arena = rl_arena_new(0);
+    rl_str json = {0}, config = {0};
+    rl_tokenizer *a, *b;
+    rl_err err;
+    assert_ok(rl_gguf_tokenizer_json(file, &json, &err));
+    rl_gguf_tokenizer_config_json(file, 128, &config);
+    assert_ok(rl_fs_write(rl_path_join(arena, folder, "tokenizer.json"), json.ptr, json.len, &err));
+    assert_ok(rl_fs_write(rl_path_join(arena, folder, "tokenizer_config.json"), config.ptr,
+                          config.len, &err));
+    assert_ok(rl_tokenizer_from_gguf(file, &a, &err));
+    assert_ok(rl_tokenizer_load(folder, &b, &err));
+    assert_int_equal(rl_tokenizer_vocab(a), rl_tokenizer_vocab(b));
+    assert_int_equal(rl_tokenizer_eos(a), rl_tokenizer_eos(b));
+    assert_int_equal(rl_tokenizer_bos(a), rl_tokenizer_bos(b));
+    for (size_t i = 0; i < RL_COUNT(texts); i++) {
+        for (unsigned flags = 0; flags < 4; flags++) {
+            rl_str back_a = {0}, back_b = {0};
+            int32_t *ids_a, *ids_b, n_a, n_b;
+            size_t len = strlen(texts[i]);
+            assert_ok(rl_tokenizer_encode(a, texts[i], len, flags, arena, &ids_a, &n_a, &err));
+            assert_ok(rl_tokenizer_encode(b, texts[i], len, flags, arena, &ids_b, &n_b, &err));
+            assert_int_equal(n_a, n_b);
+            assert_memory_equal(ids_a, ids_b, (size_t)n_a * sizeof *ids_a);
+            rl_tokenizer_decode(a, ids_a, n_a, false, &back_a);
+            rl_tokenizer_decode(b, ids_b, n_b, false, &back_b);
+            assert_string_equal(rl_str_text(&back_a), rl_str_text(&back_b));
+            rl_str_release(&back_a);
+            rl_str_release(&back_b);
+        }
+    }
+    rl_tokenizer_free(a);
+    rl_tokenizer_free(b);
+    rl_str_release(&json);
+    rl_str_release(&config);
+    rl_arena_free(arena);
+    rl_test_drop(folder);
+}
+
+static void tokenizers_agree(void **state) {
+    static const char *const shared[] = {"models/vocab-gguf/ggml-vocab-gpt-2.gguf",
+                                         "models/vocab-gguf/ggml-vocab-phi-3.gguf"};
+    const char *path[3] = {rl_shared(shared[0]), rl_shared(shared[1]), getenv("RL_SMOLLM2_GGUF")};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        rl_gguf *file;
+        rl_err err;
+        if (path[i] == NULL && i < 2) {
+            rl_test_skip_shared(shared[i]);
+        }
+        if (path[i] == NULL) {
+            continue;
+        }
+        assert_ok(rl_gguf_open(path[i], &file, &err));
+        assert_same_tokenizer(file);
+        rl_gguf_close(file);
+    }
+}
+
 // The real file against six of its tensors as the gguf package reads them.
 static void smollm2_tensors(void **state) {
     const char *path = getenv("RL_SMOLLM2_GGUF");
@@ -424,6 +495,7 @@ int main(void) {
         cmocka_unit_test(refused_tokenizers),
         cmocka_unit_test(sentencepiece_merges),
         cmocka_unit_test(sha256_itself),
+        cmocka_unit_test(tokenizers_agree),
         cmocka_unit_test(smollm2_tensors),
         cmocka_unit_test(smollm2_model),
     };
