@@ -217,6 +217,6 @@ rl_status rl_rollout_step(const rl_rollout *rollout, const rl_problem *const *pr
     fill_groups(&tree, out);
     fill_tokens(&tree, &out->batch);
     fill_samples(&tree, out);
-    RL_ASSERT(rl_batch_check(&out->batch) == NULL);
+    RL_DASSERT(rl_batch_check(&out->batch) == NULL);
     return RL_OK;
 }
