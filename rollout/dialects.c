@@ -54,8 +54,10 @@ const char *rl_dialect_text(const rl_json *value, rl_arena *arena) {
     return in_arena(&text, arena);
 }
 
+/* out is "" on failure. */
 static rl_status need_text(const rl_json *record, const char *key, const char **out, rl_err *err) {
     const rl_json *value = rl_json_get(record, key);
+    *out = rl_json_text(value, "");
     if (!present(record, key)) {
         return rl_fail(err, RL_IO, "has no '%s'", key);
     }
@@ -63,7 +65,6 @@ static rl_status need_text(const rl_json *record, const char *key, const char **
         return rl_fail(err, RL_IO, "'%s' is %s, not text", key,
                        rl_json_type_name(rl_json_type_of(value)));
     }
-    *out = rl_json_text(value, "");
     return RL_OK;
 }
 
@@ -176,6 +177,11 @@ static rl_status read_mbpp(const rl_json *record, const char *system, rl_arena *
     if (status == RL_OK && out->n_tests == 0) {
         status = rl_fail(err, RL_IO, "has no tests in 'test_list'");
     }
+    for (int32_t i = 0; status == RL_OK && i < out->n_tests; i++) {
+        if (trimmed(out->tests[i], arena)[0] == '\0') { // would pass whatever the answer
+            status = rl_fail(err, RL_IO, "test %d of 'test_list' is empty", (int)i + 1);
+        }
+    }
     if (status == RL_OK) {
         status = read_texts(record, "test_imports", arena, &imports, &n_imports, err);
     }
@@ -219,6 +225,9 @@ static rl_status read_humaneval(const rl_json *record, const char *system, rl_ar
     }
     if (status == RL_OK && !is_conversation(record)) {
         status = need_text(record, "prompt", &stub, err);
+        if (status == RL_OK && trimmed(stub, arena)[0] == '\0') {
+            status = rl_fail(err, RL_IO, "'prompt' is empty");
+        }
     }
     if (status != RL_OK) {
         return status;
