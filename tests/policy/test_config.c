@@ -1,0 +1,209 @@
+#include "rl/policy/config.h"
+
+#include <stdlib.h>
+
+#include "rl/core/fs.h"
+#include "rl/core/json.h"
+#include "tests/support/checkpoints.h"
+
+static rl_status read(const char *config, const char *generation, rl_model_config *out,
+                      rl_err *err) {
+    rl_json_doc *doc = NULL, *generation_doc = NULL;
+    rl_status status;
+    assert_int_equal(rl_json_parse(config, strlen(config), "config.json", &doc, err), RL_OK);
+    if (generation != NULL) {
+        assert_int_equal(rl_json_parse(generation, strlen(generation), "generation_config.json",
+                                       &generation_doc, err),
+                         RL_OK);
+    }
+    status = rl_model_config_from_json(
+        rl_json_root(doc), generation_doc != NULL ? rl_json_root(generation_doc) : NULL, out, err);
+    rl_json_free(doc);
+    rl_json_free(generation_doc);
+    return status;
+}
+
+static void read_file(const char *path, rl_model_config *out) {
+    rl_arena *arena = rl_arena_new(0);
+    char *text;
+    size_t len;
+    rl_err err;
+    assert_ok(rl_fs_read(path, arena, &text, &len, &err));
+    assert_ok(read(text, NULL, out, &err));
+    rl_arena_free(arena);
+}
+
+// Both spellings of the golden configurations say the same.
+static void old_and_new_spelling(void **state) {
+    static const char *const names[][2] = {
+        {"models/llama/config.json", "models/llama/config_v4.json"},
+        {"models/llama3/config.json", "models/llama3/config_v4.json"},
+    };
+    rl_model_config c[2][2];
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < 2; k++) {
+            read_file(rl_golden(names[i][k]), &c[i][k]);
+        }
+    }
+    for (int k = 0; k < 2; k++) {
+        const rl_model_config *a = &c[0][k], *b = &c[1][k];
+        assert_string_equal(a->family, "llama");
+        assert_true(a->vocab == 300 && a->width == 48 && a->mlp == 112 && a->n_layers == 3);
+        assert_true(a->n_heads == 6 && a->n_kv_heads == 2 && a->head_dim == 8 && a->tied);
+        assert_true(a->norm_eps == 1e-5 && a->rope_theta == 10000 && a->max_positions == 128);
+        assert_true(a->rope_kind == RL_ROPE_DEFAULT && a->rope_factor == 1);
+        assert_true(a->bos == 1 && a->pad == 0 && a->n_eos == 1 && a->eos[0] == 2);
+        assert_true(b->width == 64 && b->mlp == 96 && b->head_dim == 16 && !b->tied);
+        assert_true(b->rope_kind == RL_ROPE_LLAMA3 && b->rope_theta == 500000);
+        assert_true(b->rope_factor == 8 && b->rope_low_freq == 1 && b->rope_high_freq == 4);
+        assert_true(b->rope_original == 64 && b->max_positions == 512);
+    }
+    assert_int_equal(rl_model_config_params(&c[0][0]), 81552); // as llama-sharded's index counts
+}
+
+#define SIZES                                                                                      \
+    "\"model_type\": \"llama\", \"vocab_size\": 10, \"hidden_size\": 8, "                          \
+    "\"intermediate_size\": 12, \"num_hidden_layers\": 2, \"num_attention_heads\": 2"
+
+static void what_may_be_left_out(void **state) {
+    rl_model_config c;
+    rl_err err;
+    (void)state;
+    assert_ok(read("{" SIZES "}", NULL, &c, &err));
+    assert_true(c.n_kv_heads == 2 && c.head_dim == 4 && c.max_positions == 2048 && !c.tied);
+    assert_true(c.norm_eps == 1e-6 && c.rope_theta == 10000 && c.rope_kind == RL_ROPE_DEFAULT);
+    assert_true(c.bos == -1 && c.pad == -1 && c.n_eos == 0);
+    // 2 * 10 * 8 (untied) + 8 + 2 * (2 * 8 + 4 * 8 * 8 + 3 * 8 * 12)
+    assert_int_equal(rl_model_config_params(&c), 160 + 8 + 2 * (16 + 256 + 288));
+    assert_ok(read("{" SIZES ", \"head_dim\": null, \"num_key_value_heads\": null, "
+                   "\"rope_scaling\": null, \"bos_token_id\": null, \"eos_token_id\": null, "
+                   "\"pad_token_id\": -1, \"tie_word_embeddings\": null}",
+                   NULL, &c, &err));
+    assert_true(c.n_kv_heads == 2 && c.head_dim == 4 && c.pad == -1 && !c.tied);
+}
+
+static void end_tokens_add_up(void **state) {
+    rl_model_config c;
+    rl_err err;
+    (void)state;
+    assert_ok(read("{" SIZES ", \"eos_token_id\": [3, 4]}",
+                   "{\"eos_token_id\": [4, 5], \"bos_token_id\": 1, \"pad_token_id\": 2}", &c,
+                   &err));
+    assert_true(c.n_eos == 3 && c.eos[0] == 3 && c.eos[1] == 4 && c.eos[2] == 5);
+    assert_true(c.bos == 1 && c.pad == 2);
+    assert_ok(read("{" SIZES ", \"eos_token_id\": 3, \"bos_token_id\": 7}",
+                   "{\"eos_token_id\": 6, \"bos_token_id\": 1}", &c, &err));
+    assert_true(c.n_eos == 2 && c.eos[0] == 3 && c.eos[1] == 6 && c.bos == 7);
+}
+
+static void rope_settings(void **state) {
+    rl_model_config c;
+    rl_err err;
+    (void)state;
+    assert_ok(read("{" SIZES ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2.5}}", NULL,
+                   &c, &err));
+    assert_true(c.rope_kind == RL_ROPE_LINEAR && c.rope_factor == 2.5);
+    assert_ok(read("{" SIZES ", \"rope_theta\": 5, \"rope_parameters\": {\"rope_type\": "
+                   "\"linear\", \"factor\": 4, \"rope_theta\": 7.5}}",
+                   NULL, &c, &err));
+    assert_true(c.rope_kind == RL_ROPE_LINEAR && c.rope_factor == 4 && c.rope_theta == 7.5);
+    // The older name counts where the newer is absent; the newer wins.
+    assert_ok(read("{" SIZES ", \"rope_scaling\": {\"type\": \"yarn\", \"rope_type\": "
+                   "\"default\"}}",
+                   NULL, &c, &err));
+    assert_int_equal(c.rope_kind, RL_ROPE_DEFAULT);
+}
+
+static void refused(void **state) {
+    static const struct {
+        rl_status status;
+        const char *config, *part;
+    } rows[] = {
+        {RL_IO, "[]", "config.json is not an object"},
+        {RL_IO, "{}", "config.json has no 'model_type'"},
+        {RL_UNSUPPORTED, "{\"model_type\": \"mixtral\"}",
+         "model type 'mixtral' is not supported; supported: llama"},
+        {RL_UNSUPPORTED, "{" SIZES ", \"quantization_config\": {\"quant_method\": \"gptq\"}}",
+         "weights quantised by 'gptq' are not supported"},
+        {RL_UNSUPPORTED, "{" SIZES ", \"attention_bias\": true}", "'attention_bias' true"},
+        {RL_UNSUPPORTED, "{" SIZES ", \"mlp_bias\": true}", "'mlp_bias' true"},
+        {RL_UNSUPPORTED, "{" SIZES ", \"rope_interleaved\": true}", "'rope_interleaved' true"},
+        {RL_UNSUPPORTED, "{" SIZES ", \"hidden_act\": \"gelu\"}",
+         "hidden_act 'gelu' is not supported for model type 'llama'; supported: silu"},
+        {RL_UNSUPPORTED, "{" SIZES ", \"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 2}}",
+         "rope type 'yarn' is not supported; supported: default, linear, llama3"},
+        {RL_UNSUPPORTED, "{" SIZES ", \"partial_rotary_factor\": 0.5}", "'partial_rotary_factor'"},
+        {RL_IO, "{" SIZES ", \"rope_scaling\": 3}", "the rope settings in config.json"},
+        {RL_IO, "{" SIZES ", \"rope_scaling\": {\"type\": \"linear\"}}", "'factor' in config.json"},
+        {RL_IO, "{" SIZES ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": -1}}",
+         "'factor' in config.json must be a number above 0"},
+        {RL_IO,
+         "{" SIZES ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, "
+         "\"low_freq_factor\": 1, \"high_freq_factor\": 4}}",
+         "config.json has no 'original_max_position_embeddings'"},
+        {RL_IO,
+         "{" SIZES ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, "
+         "\"low_freq_factor\": 4, \"high_freq_factor\": 4, "
+         "\"original_max_position_embeddings\": 64}}",
+         "'low_freq_factor' in config.json must be below 'high_freq_factor'"},
+        {RL_IO, "{" SIZES ", \"rope_theta\": \"big\"}", "'rope_theta' in config.json must be a "},
+        {RL_IO, "{" SIZES ", \"rms_norm_eps\": 0}", "'rms_norm_eps' in config.json must be"},
+        {RL_IO, "{" SIZES ", \"num_key_value_heads\": 3}", "2 attention heads cannot share 3"},
+        {RL_IO, "{" SIZES ", \"num_key_value_heads\": 0}",
+         "'num_key_value_heads' in config.json must be a whole number in [1, 16384]"},
+        {RL_UNSUPPORTED, "{" SIZES ", \"head_dim\": 3}", "head size 3 is not even"},
+        {RL_IO, "{" SIZES ", \"head_dim\": 2.5}", "'head_dim' in config.json must be a whole"},
+        {RL_IO, "{" SIZES ", \"max_position_embeddings\": 1e12}", "'max_position_embeddings'"},
+        {RL_IO, "{" SIZES ", \"tie_word_embeddings\": 1}",
+         "'tie_word_embeddings' in config.json must be true or false"},
+        {RL_IO, "{" SIZES ", \"bos_token_id\": \"x\"}", "'bos_token_id' in config.json"},
+        {RL_IO, "{" SIZES ", \"eos_token_id\": [1, \"x\"]}", "'eos_token_id' in config.json"},
+        {RL_IO, "{" SIZES ", \"eos_token_id\": -5}", "'eos_token_id' in config.json"},
+        {RL_UNSUPPORTED, "{" SIZES ", \"eos_token_id\": [1, 2, 3, 4, 5, 6, 7, 8, 9]}",
+         "more than 8 end tokens"},
+        {RL_IO, "{\"model_type\": \"llama\", \"vocab_size\": 10}",
+         "config.json has no 'hidden_size'"},
+        {RL_IO,
+         "{\"model_type\": \"llama\", \"vocab_size\": 10, \"hidden_size\": 9, "
+         "\"intermediate_size\": 12, \"num_hidden_layers\": 2, \"num_attention_heads\": 2}",
+         "'hidden_size' 9 is no multiple of 'num_attention_heads' 2"},
+        {RL_IO,
+         "{\"model_type\": \"llama\", \"vocab_size\": 10, \"hidden_size\": 8, "
+         "\"intermediate_size\": 12, \"num_hidden_layers\": 2, \"num_attention_heads\": 16384, "
+         "\"head_dim\": 1048576}",
+         "16384 heads of size 1048576 are too many"},
+    };
+    (void)state;
+    for (size_t i = 0; i < RL_COUNT(rows); i++) {
+        rl_model_config c;
+        rl_err err = {""};
+        assert_int_equal(read(rows[i].config, NULL, &c, &err), rows[i].status);
+        rl_test_says(&err, rows[i].part);
+    }
+}
+
+static void shared_configs(void **state) {
+    const char *path = rl_shared("models/configs/smollm2-135m.json");
+    rl_model_config c;
+    (void)state;
+    if (path == NULL) {
+        rl_test_skip_shared("models/configs/smollm2-135m.json");
+        return;
+    }
+    read_file(path, &c);
+    assert_int_equal(rl_model_config_params(&c), 134515008);
+    assert_true(c.rope_theta == 100000 && c.tied && c.head_dim == 64);
+}
+
+int main(void) {
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(old_and_new_spelling),
+        cmocka_unit_test(what_may_be_left_out),
+        cmocka_unit_test(end_tokens_add_up),
+        cmocka_unit_test(rope_settings),
+        cmocka_unit_test(refused),
+        cmocka_unit_test(shared_configs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
