@@ -39,6 +39,11 @@ static const char *token(const vocab *v, size_t i, size_t *len) {
     return text;
 }
 
+// JSON carries neither zero bytes nor invalid UTF-8.
+static bool is_text(const char *text, size_t len) {
+    return rl_utf8_valid(text, len) && memchr(text, 0, len) == NULL;
+}
+
 static rl_status read_vocab(vocab *v, rl_err *err) {
     const char *text;
     size_t len;
@@ -49,7 +54,7 @@ static rl_status read_vocab(vocab *v, rl_err *err) {
     v->id = rl_map_new(v->n_tokens);
     for (size_t i = 0; i < v->n_tokens; i++) {
         if (!rl_gguf_list_text(v->file, "tokenizer.ggml.tokens", i, &text, &len) ||
-            !rl_utf8_valid(text, len) || memchr(text, 0, len) != NULL) {
+            !is_text(text, len)) {
             return rl_fail(err, RL_IO, "token %zu of the metadata is not valid text", i);
         }
         if (!rl_map_add(v->id, text, len, (int64_t)i)) {
@@ -453,7 +458,8 @@ rl_status rl_gguf_tokenizer_json(const rl_gguf *file, rl_str *out, rl_err *err) 
     return status;
 }
 
-void rl_gguf_tokenizer_config_json(const rl_gguf *file, int32_t max_positions, rl_str *out) {
+rl_status rl_gguf_tokenizer_config_json(const rl_gguf *file, int32_t max_positions, rl_str *out,
+                                        rl_err *err) {
     static const char *const names[][2] = {
         {"bos_token", "tokenizer.ggml.bos_token_id"},
         {"eos_token", "tokenizer.ggml.eos_token_id"},
@@ -467,15 +473,23 @@ void rl_gguf_tokenizer_config_json(const rl_gguf *file, int32_t max_positions, r
     rl_json_open_object(&w, NULL);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         text = named_token(file, names[i][1], &id, &len);
+        if (text != NULL && !is_text(text, len)) {
+            return rl_fail(err, RL_IO, "token %lld of the metadata is not valid text",
+                           (long long)id);
+        }
         if (text != NULL) {
             rl_json_put_text(&w, names[i][0], text, len);
         }
     }
     if (rl_gguf_text(file, "tokenizer.chat_template", &text, &len)) {
+        if (!is_text(text, len)) {
+            return rl_fail(err, RL_IO, "the chat template in the metadata is not valid text");
+        }
         rl_json_put_text(&w, "chat_template", text, len);
     }
     rl_json_put_bool(&w, "clean_up_tokenization_spaces", false);
     rl_json_put_int(&w, "model_max_length", max_positions);
     put(&w, "tokenizer_class", "PreTrainedTokenizerFast");
     rl_json_close_object(&w);
+    return RL_OK;
 }

@@ -10,6 +10,7 @@
 
 /* Append the text of tokenizer.json and of tokenizer_config.json. */
 rl_status rl_gguf_tokenizer_json(const rl_gguf *file, rl_str *out, rl_err *err) RL_MUST_USE;
-void rl_gguf_tokenizer_config_json(const rl_gguf *file, int32_t max_positions, rl_str *out);
+rl_status rl_gguf_tokenizer_config_json(const rl_gguf *file, int32_t max_positions, rl_str *out,
+                                        rl_err *err) RL_MUST_USE;
 
 #endif

@@ -214,7 +214,10 @@ static rl_status write_tokenizer(const rl_checkpoint *source, const char *folder
     }
     if (status == RL_OK) {
         rl_str_clear(&text);
-        rl_gguf_tokenizer_config_json(source->gguf, source->config.max_positions, &text);
+        status =
+            rl_gguf_tokenizer_config_json(source->gguf, source->config.max_positions, &text, err);
+    }
+    if (status == RL_OK) {
         status = write_text(folder, "tokenizer_config.json", &text, err);
     }
     rl_str_release(&text);

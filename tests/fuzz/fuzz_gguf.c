@@ -70,9 +70,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         rl_json_free(doc);
     }
     rl_str_clear(&text);
-    rl_gguf_tokenizer_config_json(file, 1, &text);
-    RL_ASSERT(rl_json_parse(text.ptr, text.len, "made", &doc, &err) == RL_OK);
-    rl_json_free(doc);
+    if (rl_gguf_tokenizer_config_json(file, 1, &text, &err) == RL_OK) {
+        RL_ASSERT(rl_json_parse(text.ptr, text.len, "made", &doc, &err) == RL_OK);
+        rl_json_free(doc);
+    }
     rl_str_release(&text);
     rl_gguf_close(file);
     return 0;

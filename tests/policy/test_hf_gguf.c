@@ -341,7 +341,7 @@ static void assert_same_tokenizer(const rl_gguf *file) {
     rl_tokenizer *a, *b;
     rl_err err;
     assert_ok(rl_gguf_tokenizer_json(file, &json, &err));
-    rl_gguf_tokenizer_config_json(file, 128, &config);
+    assert_ok(rl_gguf_tokenizer_config_json(file, 128, &config, &err));
     assert_ok(rl_fs_write(rl_path_join(arena, folder, "tokenizer.json"), json.ptr, json.len, &err));
     assert_ok(rl_fs_write(rl_path_join(arena, folder, "tokenizer_config.json"), config.ptr,
                           config.len, &err));
