@@ -144,7 +144,10 @@ static rl_status read_result(const rl_problem *problem, const rl_report *report,
     }
     out->total = found.number;
     while (next_record(&r, &found)) {
-        if (strcmp(found.kind, "load") == 0) {
+        if (strcmp(found.kind, "timeout") == 0) {
+            out->timed_out = true;
+            break;
+        } else if (strcmp(found.kind, "load") == 0) {
             out->load_error = found.text[2];
             out->next = out->total;
         } else if (found.number != out->next || out->next == out->total) {
@@ -163,6 +166,7 @@ static rl_status read_result(const rl_problem *problem, const rl_report *report,
             }
         }
     }
+    out->timed_out = out->timed_out || (report->kind == RL_EXIT_TIMEOUT && out->next < out->total);
     return RL_OK;
 }
 
@@ -170,9 +174,10 @@ rl_status rl_code_run_tests(rl_sandbox *sandbox, const rl_harness *harness,
                             const rl_problem *problem, const char *program, size_t program_len,
                             int32_t max_failures, int32_t max_chars, rl_arena *arena,
                             rl_code_run *out, rl_err *err) {
-    // Reads the harness and not a byte more: what follows is for the judge alone.
-    char loader[200];
-    const char *argv[] = {rl_sandbox_python(sandbox), "-I", "-S", "-B", "-c", loader, NULL};
+    // Reads the harness and not a byte more: what follows is for the judge alone. Not -I, which
+    // would ignore the fixed seed of hashes in the environment; modules of /tmp are left out here.
+    char loader[240];
+    const char *argv[] = {rl_sandbox_python(sandbox), "-s", "-S", "-B", "-c", loader, NULL};
     rl_job job = {.argv = argv, .wants_result = true, .limits = rl_sandbox_limits(sandbox)};
     char nonce[NONCE_LEN + 1];
     rl_str input = {0};
@@ -182,7 +187,7 @@ rl_status rl_code_run_tests(rl_sandbox *sandbox, const rl_harness *harness,
         return status;
     }
     snprintf(loader, sizeof loader,
-             "import marshal, posix\ncode = b''\n"
+             "import marshal, posix, sys\nsys.path[:] = [p for p in sys.path if p]\ncode = b''\n"
              "while len(code) < %zu: code += posix.read(0, %zu - len(code))\n"
              "exec(marshal.loads(code))",
              harness->code_len, harness->code_len);

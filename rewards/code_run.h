@@ -22,6 +22,7 @@ typedef struct rl_code_run {
     rl_exit_kind end; // of the whole job
     int32_t total, passed;
     int32_t next;                   // first unit that gave no result; total when all did
+    bool timed_out;                 // stopped by a limit on processor or wall time
     const char *load_error;         // the program itself did not run; else NULL
     const rl_unit_failure *failure; // [n_failures]
     int32_t n_failures;             // those reported, at most max_failures

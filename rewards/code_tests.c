@@ -126,29 +126,18 @@ static void append_line(rl_str *out, const char *label, const char *text, int32_
     rl_str_append_char(out, '\n');
 }
 
-/* Why the whole job was stopped, for those that were. */
+/* Why not all tests gave a result. */
 static void append_end(rl_str *out, const code_tests *self, const rl_problem *problem,
                        const rl_code_run *run) {
-    rl_limits limits = rl_sandbox_limits(self->sandbox);
     if (run->next >= run->total) {
         return;
     }
-    switch (run->end) {
-    case RL_EXIT_TIMEOUT:
-        rl_str_appendf(out, "The program was stopped after %.1f s.\n",
-                       1e-3 * (double)limits.wall_ms);
-        break;
-    case RL_EXIT_MEMORY:
-        rl_str_appendf(out, "The program was stopped: it used more than %d MiB of memory.\n",
-                       (int)(limits.mem_bytes >> 20));
-        break;
-    case RL_EXIT_CLEAN:
-    case RL_EXIT_CODE:
-    case RL_EXIT_SIGNAL:
-    case RL_EXIT_OUTPUT:
-    case RL_EXIT_BROKEN:
+    if (run->timed_out) {
+        rl_str_append(out, "The program was stopped by its time limit.\n");
+    } else if (run->end == RL_EXIT_MEMORY) {
+        rl_str_append(out, "The program was stopped by its memory limit.\n");
+    } else {
         rl_str_append(out, "The program ended the test run.\n");
-        break;
     }
     if (problem->check == NULL && run->next < problem->n_tests) {
         append_line(out, "Running then: ", problem->tests[run->next], self->opts.feedback_chars);
@@ -187,7 +176,7 @@ static const char *feedback_text(const code_tests *self, const rl_problem *probl
 static void judge(const code_tests *self, const rl_problem *problem, const rl_code_run *run,
                   rl_arena *arena, rl_verdict *out) {
     *out = (rl_verdict){.total = run->total, .passed = run->passed};
-    out->timed_out = run->end == RL_EXIT_TIMEOUT && run->next < run->total;
+    out->timed_out = run->timed_out;
     if (out->timed_out) {
         out->passed = 0;
     }

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -86,6 +87,8 @@ static _Noreturn void become_program(const rl_jail_start *start) {
         rl_fail(&err, RL_IO, "cannot start a session: %s", strerror(errno));
         rl_jail_give_up(start, &err);
     }
+    // Fixed addresses, so that what depends on them by accident comes out the same every time.
+    (void)personality(ADDR_NO_RANDOMIZE);
     if (rl_limits_set(start->jail, &start->job->limits, &err) != RL_OK) {
         rl_jail_give_up(start, &err);
     }

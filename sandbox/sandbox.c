@@ -48,7 +48,7 @@ static const rl_key sandbox_keys[] = {
                "memory of a program with all its processes, in MiB"),
     RL_KEY_ROW(rl_sandbox_opts, out_kb, "64", 0, 32768, 0,
                "output kept of a program, in KiB; more is read and dropped"),
-    RL_KEY_ROW(rl_sandbox_opts, processes, "32", 1, 4096, 0,
+    RL_KEY_ROW(rl_sandbox_opts, processes, "32", 4, 4096, 0,
                "processes and threads a program may have at a time"),
     RL_KEY_ROW(rl_sandbox_opts, python, "", 0, 0, RL_KEY_RESUME_FREE,
                "path of the Python 3 interpreter, empty for the system's"),

@@ -14,8 +14,13 @@
 #     total n            first; one unit per test, or per assertion of check()
 #     pass i / fail i    with the assertion, what was got, and the error
 #     load               the program did not run; with the error
+#     timeout i          the program used up its processor time in unit i; last
 #     broken             the tests themselves cannot be used; with the reason
 #     end                last
+
+class TimeUsedUp(BaseException):
+    pass
+
 
 class Judge:
     def __init__(self, fields, peer_ends, child):
@@ -26,6 +31,7 @@ class Judge:
         self.classes = {}
         self.last = None       # the latest value a call of the program gave
         self.spoilt = None     # a reason why the running unit cannot pass
+        self.ended = None      # how the program's process ended, once it has
         self.space = {"__name__": "tests"}
 
     # What the tests see of the program.
@@ -114,16 +120,23 @@ class Judge:
         try:
             answer = self.peer.ask(*message)
         except (EOFError, OSError, _struct.error):
-            self.spoilt = self.spoilt or self.how_it_ended()
+            self.spoilt = self.ended = self.ended or self.how_it_ended()
             raise Failure(self.spoilt)
         return answer
 
     def how_it_ended(self):
-        try:
-            _, status = posix.waitpid(self.child, posix.WNOHANG)
-        except ChildProcessError:
-            status = 0
+        """Waits a little, since a process lets go of its pipes before it can be reaped."""
+        import resource
+        import time
+        for _ in range(100):
+            pid, status, usage = posix.wait4(self.child, posix.WNOHANG)
+            if pid == self.child:
+                break
+            time.sleep(0.002)
+        used = usage.ru_utime + usage.ru_stime
         if posix.WIFSIGNALED(status):
+            if used >= resource.getrlimit(resource.RLIMIT_CPU)[0] - 0.1:
+                raise TimeUsedUp
             return "the program died of signal %d during the test" % posix.WTERMSIG(status)
         return "the program ended during the test"
 
@@ -149,26 +162,38 @@ class Judge:
             self.record("broken", 0, "", "", "the tests do not compile: %s" % e)
             return
         self.record("total", len(units))
+        number = 0
+        try:
+            if self.loads(units):
+                for number, unit in enumerate(units):
+                    self.judge(number, unit)
+            self.record("end", 0)
+        except TimeUsedUp:
+            self.record("timeout", number)
+
+    def loads(self, units):
         try:
             self.load(units)
+            return True
         except (Exception, Failure) as e:
             self.record("load", 0, "", "", self.error_text(e))
-            self.record("end", 0)
-            return
-        for i, unit in enumerate(units):
-            self.spoilt, self.last = None, None
-            got = error = ""
-            try:
-                got = self.run_unit(unit)
-                passed = got is None and self.spoilt is None
-                error = self.spoilt or ""
-            except BaseException as e:
-                passed, error = False, self.error_text(e)
-            if passed:
-                self.record("pass", i)
-            else:
-                self.record("fail", i, unit[1], got or "", error)
-        self.record("end", 0)
+            return False
+
+    def judge(self, number, unit):
+        self.spoilt, self.last = None, None
+        got = error = ""
+        try:
+            got = self.run_unit(unit)
+            passed = got is None and self.spoilt is None
+            error = self.spoilt or ""
+        except TimeUsedUp:
+            raise
+        except BaseException as e:
+            passed, error = False, self.error_text(e)
+        if passed:
+            self.record("pass", number)
+        else:
+            self.record("fail", number, unit[1], got or "", error)
 
     def units(self):
         """Each a list of statements and the text to show: a test, or a statement of check()."""

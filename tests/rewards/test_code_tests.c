@@ -1,7 +1,11 @@
 /* Programs judged through the real sandbox: honest ones pass, wrong ones never do. */
 #include "tests/support/support.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "rl/core/alloc.h"
 #include "rl/core/clock.h"
@@ -313,8 +317,13 @@ static void stops_programs_that_hang(void **state) {
     assert_kind("loop", &verdict, RL_VERDICT_FAIL);
     assert_true(verdict.timed_out);
     assert_true(verdict.score == 0.0);
-    assert_string_equal(verdict.feedback,
-                        "The program was stopped after 2.0 s.\nRunning then: assert f(2) == 2\n");
+    assert_string_equal(verdict.feedback, "The program was stopped by its time limit.\n"
+                                          "Running then: assert f(2) == 2\n");
+    verdict = verify("while True: pass", NULL, tests);
+    assert_kind("loop at once", &verdict, RL_VERDICT_FAIL);
+    assert_true(verdict.timed_out);
+    verdict = verify("import time\ntime.sleep(60)", NULL, tests);
+    assert_true(verdict.timed_out);
     verdict = verify("x = []\nwhile True: x.append(bytearray(1 << 20))", NULL, tests);
     assert_kind("memory", &verdict, RL_VERDICT_FAIL);
     assert_false(verdict.timed_out);
@@ -335,6 +344,68 @@ static void keeps_verdicts(void **state) {
     assert_ptr_not_equal(again.feedback, first.feedback);
     rl_verdict other = verify_with(judge, &problem, "def f(): return 1");
     assert_kind("other", &other, RL_VERDICT_PASS);
+}
+
+static void repeats_itself(void **state) {
+    (void)state;
+    // The order of a set of texts depends on a seed, which is fixed.
+    static const char *const tests[] = {"assert f() == ''", NULL};
+    const char *program = "def f(): return ''.join({'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'})";
+    rl_verdict first = verify(program, NULL, tests), second = verify(program, NULL, tests);
+    assert_string_equal(first.feedback, second.feedback);
+}
+
+/* Kills the helper, whichever it is then, `times` times from a process of its own. */
+static pid_t kill_helpers(int times, int64_t every_ms) {
+    pid_t self = getpid(), pid = fork();
+    if (pid == 0) {
+        for (int i = 0; i < times; i++) {
+            char path[64], text[64] = "";
+            rl_clock_sleep_ms(every_ms);
+            snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)self, (int)self);
+            FILE *file = fopen(path, "re");
+            if (file != NULL && fgets(text, sizeof text, file) != NULL) {
+                for (char *at = text, *end; *at != '\0'; at = end) {
+                    long child = strtol(at, &end, 10);
+                    if (end == at) {
+                        break;
+                    }
+                    if (child != getpid()) {
+                        kill((pid_t)child, SIGKILL);
+                    }
+                }
+            }
+            if (file != NULL) {
+                fclose(file);
+            }
+        }
+        _exit(0);
+    }
+    return pid;
+}
+
+static void never_blames_the_program_for_the_sandbox(void **state) {
+    (void)state;
+    static const char *const tests[] = {"assert f() == 1", NULL};
+    rl_problem problem = {.id = "slow", .tests = tests, .n_tests = 1};
+    const char *answer = "```python\nimport time\ntime.sleep(0.6)\ndef f(): return 1\n```";
+    rl_verdict verdict;
+    rl_err err;
+    // Once: the second try judges it.
+    pid_t killer = kill_helpers(1, 300);
+    assert_ok(row->verify(judge, &problem, answer, strlen(answer), arena, &verdict, &err));
+    assert_kind("killed once", &verdict, RL_VERDICT_PASS);
+    assert_int_equal(waitpid(killer, NULL, 0), killer);
+    // At every try: unknown, and forgotten.
+    rl_problem other = problem;
+    killer = kill_helpers(8, 250);
+    assert_int_equal(row->verify(judge, &other, answer, strlen(answer), arena, &verdict, &err),
+                     RL_IO);
+    assert_int_equal(verdict.kind, RL_VERDICT_UNKNOWN);
+    assert_non_null(strstr(err.text, "sandbox"));
+    assert_int_equal(waitpid(killer, NULL, 0), killer);
+    assert_ok(row->verify(judge, &other, answer, strlen(answer), arena, &verdict, &err));
+    assert_kind("afterwards", &verdict, RL_VERDICT_PASS);
 }
 
 static void tells_the_unreadable_and_the_unknown(void **state) {
@@ -436,7 +507,7 @@ static void passes_reference_solutions(void **state) {
 static int set_up(void **state) {
     rl_sandbox_opts opts = {.mode = RL_SANDBOX_JAIL,
                             .workers = 2,
-                            .cpu_ms = 2000,
+                            .cpu_ms = 1000,
                             .wall_ms = 2000,
                             .mem_mb = 256,
                             .out_kb = 64,
@@ -478,6 +549,8 @@ int main(void) {
         cmocka_unit_test(counts_assertions_of_check),
         cmocka_unit_test(stops_programs_that_hang),
         cmocka_unit_test(keeps_verdicts),
+        cmocka_unit_test(repeats_itself),
+        cmocka_unit_test(never_blames_the_program_for_the_sandbox),
         cmocka_unit_test(tells_the_unreadable_and_the_unknown),
         cmocka_unit_test(passes_reference_solutions),
     };

@@ -70,7 +70,10 @@ int32_t rl_sandbox_workers(const rl_sandbox *sandbox);
 const char *rl_sandbox_python(const rl_sandbox *sandbox); // full path inside the jail
 rl_limits rl_sandbox_limits(const rl_sandbox *sandbox);   // the recipe's limits
 
-/* Thread-safe; blocks until the job ends or a slot's wall limit passes. */
+/*
+ * Thread-safe; blocks until the job ends or a slot's wall limit passes. out->kind is RL_EXIT_BROKEN
+ * exactly when the status is not RL_OK; another try may then succeed, with a new helper if need be.
+ */
 rl_status rl_sandbox_run(rl_sandbox *sandbox, const rl_job *job, rl_arena *arena, rl_report *out,
                          rl_err *err) RL_MUST_USE;
 
