@@ -309,8 +309,6 @@ void rl_section_read(const rl_section *section, const rl_json *object, const cha
 }
 
 void rl_section_print(const rl_section *section, const void *opts, rl_json_writer *to) {
-    const char *dot = strrchr(section->name, '.');
-    rl_json_open_object(to, dot != NULL ? dot + 1 : section->name);
     for (size_t i = 0; i < section->n_keys; i++) {
         const rl_key *key = &section->keys[i];
         const void *field = field_in(key, opts);
@@ -345,7 +343,6 @@ void rl_section_print(const rl_section *section, const void *opts, rl_json_write
             break;
         }
     }
-    rl_json_close_object(to);
 }
 
 /* "max | mean", "a whole number in [1, 1024]" */

@@ -191,7 +191,9 @@ static void test_print_round_trip(void **state) {
     rl_json_writer w = {.out = &text};
     (void)state;
     rl_json_open_object(&w, NULL);
+    rl_json_open_object(&w, "murphy");
     rl_section_print(&section, &o.opts, &w);
+    rl_json_close_object(&w);
     rl_json_close_object(&w);
     assert_string_equal(text.ptr, "{\"murphy\":{\"scale\":true,\"credit\":\"max\",\"group_size\":4,"
                                   "\"free_count\":-7,\"clip\":0.2,\"lr\":0.1,\"path\":\"m\\n\","
