@@ -1,0 +1,92 @@
+/*
+ * A recipe: everything a run needs to be told, in one JSON object. Each section is a struct with a
+ * key table kept by the module it configures; this file only lists them and judges rules between
+ * sections.
+ *
+ * Paths in a recipe are relative to the recipe's folder, those of --set to the current folder;
+ * after loading all are absolute. All memory is the recipe's own.
+ */
+#ifndef RL_TRAIN_RECIPE_H
+#define RL_TRAIN_RECIPE_H
+
+#include <stdio.h>
+
+#include "rl/algos/algo.h"
+#include "rl/policy/optim.h"
+#include "rl/rewards/verifier.h"
+#include "rl/rollout/dataset.h"
+#include "rl/rollout/rollout.h"
+#include "rl/sandbox/sandbox.h"
+#include "rl/tensor/cpu.h"
+
+typedef struct rl_run_opts {
+    const char *dir; // "" means runs/<recipe>
+    int32_t steps, seed, save_every;
+} rl_run_opts;
+
+typedef struct rl_model_opts {
+    const char *path;
+} rl_model_opts;
+
+/* How the forward holds its weights. */
+typedef enum rl_weights { RL_WEIGHTS_F32 } rl_weights;
+
+typedef struct rl_compute_opts {
+    int32_t threads; // 0 for one per processor
+    rl_kernels kernels;
+    rl_weights weights;
+    int32_t micro_tokens;
+} rl_compute_opts;
+
+typedef struct rl_eval_opts {
+    int32_t every, problems;
+    bool at_start;
+    double temperature;
+} rl_eval_opts;
+
+typedef struct rl_log_opts {
+    int32_t print_samples;
+} rl_log_opts;
+
+/* One entry of the list `rewards`. */
+typedef struct rl_reward_opts {
+    const rl_verifier *row;
+    void *opts; // the struct of row->options
+    double weight;
+} rl_reward_opts;
+
+typedef struct rl_recipe {
+    const char *name; // the file's name without folder and ending
+    const char *why;  // what the recipe is for, from its "why" key; "" when absent
+    rl_run_opts run;
+    rl_model_opts model;
+    rl_data_opts data;
+    rl_rollout_opts rollout;
+    rl_optim_opts optim;
+    rl_compute_opts compute;
+    rl_sandbox_opts sandbox;
+    rl_eval_opts eval;
+    rl_log_opts log;
+    const rl_algo *algo;
+    void *algo_opts; // the struct of algo->options
+    rl_reward_opts *reward;
+    int32_t n_rewards;
+    rl_arena *arena;
+} rl_recipe;
+
+/*
+ * Reads a file, lays each "section.key=value" over it, and checks everything; on failure errors has
+ * a sentence for each mistake and the recipe needs no release. Nothing but the recipe file is read.
+ */
+rl_status rl_recipe_load(const char *path, const char *const *set, size_t n_set, rl_recipe *out,
+                         rl_errors *errors) RL_MUST_USE;
+void rl_recipe_release(rl_recipe *recipe);
+
+/* The recipe with every key and its value, as indented JSON that loads to the same recipe. */
+void rl_recipe_print(const rl_recipe *recipe, rl_str *out);
+
+/* All keys: for a terminal, and as the page docs/recipe.md. */
+void rl_recipe_help(FILE *to);
+void rl_recipe_markdown(FILE *to);
+
+#endif

@@ -1,0 +1,39 @@
+/*
+ * The run: opens everything a recipe names, trains step by step, and leaves metrics, completions
+ * and a checkpoint. One trainer a process.
+ *
+ * Life cycle: rl_trainer_open (cheap checks first, weights last), rl_trainer_run once,
+ * rl_trainer_close. rl_trainer_dry_run opens only what it must to tell what a run would do.
+ */
+#ifndef RL_TRAIN_TRAINER_H
+#define RL_TRAIN_TRAINER_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "rl/train/recipe.h"
+
+typedef struct rl_trainer rl_trainer;
+
+/*
+ * recipe is borrowed. stop becomes nonzero when the user wants the run to end after the step (may
+ * be NULL). Failures here are the user's to mend: nothing has been trained.
+ */
+rl_status rl_trainer_open(const rl_recipe *recipe, bool overwrite,
+                          const volatile sig_atomic_t *stop, rl_trainer **out,
+                          rl_err *err) RL_MUST_USE;
+/*
+ * RL_OK when all steps are done, RL_INTERRUPTED when stopped by the user (a checkpoint of the last
+ * step is written), RL_ALARM when a check of the run failed (NaN, sampler and trainer disagree),
+ * other statuses when the world failed. *step_reached counts finished steps.
+ */
+rl_status rl_trainer_run(rl_trainer *trainer, int64_t *step_reached, rl_err *err) RL_MUST_USE;
+void rl_trainer_close(rl_trainer *trainer); // accepts NULL
+
+/* Prints the resolved recipe, the first prompt with its ids, token budget, memory and step count.
+ */
+rl_status rl_trainer_dry_run(const rl_recipe *recipe, bool overwrite, FILE *to,
+                             rl_err *err) RL_MUST_USE;
+
+#endif

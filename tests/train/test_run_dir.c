@@ -1,0 +1,79 @@
+#include "rl/train/run_dir.h"
+
+#include <stdio.h>
+
+#include "rl/core/alloc.h"
+#include "rl/core/fs.h"
+#include "tests/support/support.h"
+
+static char *folder;
+
+static int make_folder(void **state) {
+    (void)state;
+    folder = rl_test_folder();
+    return 0;
+}
+
+static int drop_folder(void **state) {
+    (void)state;
+    rl_test_drop(folder);
+    return 0;
+}
+
+static const char *in(const char *name) {
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/run/%s", folder, name);
+    return path;
+}
+
+static void put(const char *name) {
+    rl_err err;
+    assert_ok(rl_fs_mkdirs(in(""), &err));
+    assert_ok(rl_fs_write(in(name), "x", 1, &err));
+}
+
+static void a_run_is_not_overwritten_unasked(void **state) {
+    rl_str recipe = {0};
+    rl_run_dir *dir = NULL;
+    rl_err err;
+    (void)state;
+    rl_str_append(&recipe, "{}\n");
+    assert_ok(rl_run_dir_open(in(""), false, &recipe, &dir, &err));
+    assert_ok(rl_run_dir_metrics(dir, &recipe, &err));
+    rl_run_dir_close(dir);
+    assert_true(rl_fs_exists(in("recipe.effective.json")));
+
+    assert_int_equal(rl_run_dir_open(in(""), false, &recipe, &dir, &err), RL_BAD_RECIPE);
+    assert_non_null(strstr(err.text, "--overwrite"));
+    assert_true(rl_fs_exists(in("metrics.jsonl")));
+
+    put("checkpoint-3");
+    assert_ok(rl_run_dir_open(in(""), true, &recipe, &dir, &err));
+    rl_run_dir_close(dir);
+    assert_false(rl_fs_exists(in("metrics.jsonl")));
+    assert_false(rl_fs_exists(in("checkpoint-3")));
+    rl_str_release(&recipe);
+}
+
+static void strange_files_are_never_removed(void **state) {
+    rl_str recipe = {0};
+    rl_run_dir *dir = NULL;
+    rl_err err;
+    (void)state;
+    put("thesis.tex");
+    assert_int_equal(rl_run_dir_check(in(""), true, &err), RL_BAD_RECIPE);
+    assert_non_null(strstr(err.text, "'thesis.tex'"));
+    assert_int_equal(rl_run_dir_open(in(""), true, &recipe, &dir, &err), RL_BAD_RECIPE);
+    assert_null(dir);
+    assert_true(rl_fs_exists(in("thesis.tex")));
+    assert_int_equal(rl_run_dir_check(in("thesis.tex"), true, &err), RL_BAD_RECIPE);
+    assert_non_null(strstr(err.text, "names a file"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_run_is_not_overwritten_unasked),
+        cmocka_unit_test(strange_files_are_never_removed),
+    };
+    return cmocka_run_group_tests(tests, make_folder, drop_folder);
+}

@@ -1,0 +1,212 @@
+#include "rl/train/recipe.h"
+
+#include <string.h>
+
+#include "rl/core/alloc.h"
+#include "rl/core/fs.h"
+#include "train/overlay.h"
+#include "train/sections.h"
+
+static void check_names(const rl_json *root, rl_errors *errors) {
+    size_t n = 0;
+    while (recipe_names[n] != NULL) {
+        n++;
+    }
+    for (const rl_json *s = rl_json_first(root); s != NULL; s = rl_json_next(s)) {
+        const char *name = rl_json_key(s), *near;
+        bool known = false;
+        for (size_t i = 0; i < n; i++) {
+            known = known || strcmp(recipe_names[i], name) == 0;
+        }
+        if (known) {
+            continue;
+        }
+        near = rl_text_nearest(name, recipe_names, n);
+        if (near != NULL) {
+            rl_errors_add(errors, "unknown section '%s'; did you mean '%s'?", name, near);
+        } else {
+            rl_errors_add(errors, "unknown section '%s'; rl-train --help-recipe lists them", name);
+        }
+    }
+}
+
+// A list of names for "known: a, b, c".
+static void list_algos(rl_str *out) {
+    size_t n;
+    const rl_algo *const *row = rl_algo_list(&n);
+    for (size_t i = 0; i < n; i++) {
+        rl_str_appendf(out, "%s%s", i > 0 ? ", " : "", row[i]->name);
+    }
+}
+
+static void list_verifiers(rl_str *out) {
+    size_t n;
+    const rl_verifier *const *row = rl_verifier_list(&n);
+    for (size_t i = 0; i < n; i++) {
+        rl_str_appendf(out, "%s%s", i > 0 ? ", " : "", row[i]->name);
+    }
+}
+
+static void read_algo(const rl_json *section, rl_recipe *recipe, rl_errors *errors) {
+    static const char *const elsewhere[] = {"name", NULL};
+    const char *name = rl_json_text(rl_json_get(section, "name"), NULL);
+    rl_str known = {0};
+    list_algos(&known);
+    if (name == NULL) {
+        rl_errors_add(errors, "'algo.name' is missing; known: %s", rl_str_text(&known));
+    } else if ((recipe->algo = rl_algo_find(name)) == NULL) {
+        rl_errors_add(errors, "unknown algorithm '%s' in 'algo.name'; known: %s", name,
+                      rl_str_text(&known));
+    } else {
+        recipe->algo_opts = rl_arena_alloc(recipe->arena, 1, recipe->algo->options->size);
+        rl_section_read(recipe->algo->options, section, elsewhere, recipe->arena, recipe->algo_opts,
+                        errors);
+    }
+    rl_str_release(&known);
+}
+
+static void read_reward(const rl_json *entry, int32_t i, rl_recipe *recipe, rl_errors *errors) {
+    static const char *const elsewhere[] = {"name", "weight", NULL};
+    rl_reward_opts *reward = &recipe->reward[i];
+    const rl_json *weight = rl_json_get(entry, "weight");
+    const char *name = rl_json_text(rl_json_get(entry, "name"), NULL);
+    rl_str known = {0};
+    list_verifiers(&known);
+    reward->weight = rl_json_number(weight, 1.0);
+    if (weight != NULL && rl_json_type_of(weight) != RL_JSON_NUMBER) {
+        rl_errors_add(errors, "'rewards[%d].weight' is %s, not a number", i,
+                      rl_json_type_name(rl_json_type_of(weight)));
+    }
+    if (name == NULL) {
+        rl_errors_add(errors, "'rewards[%d].name' is missing; known: %s", i, rl_str_text(&known));
+    } else if ((reward->row = rl_verifier_find(name)) == NULL) {
+        rl_errors_add(errors, "unknown verifier '%s' in 'rewards[%d].name'; known: %s", name, i,
+                      rl_str_text(&known));
+    } else {
+        reward->opts = rl_arena_alloc(recipe->arena, 1, reward->row->options->size);
+        rl_section_read(reward->row->options, entry, elsewhere, recipe->arena, reward->opts,
+                        errors);
+    }
+    rl_str_release(&known);
+}
+
+static void read_rewards(const rl_json *list, rl_recipe *recipe, rl_errors *errors) {
+    int32_t i = 0;
+    if (list == NULL || rl_json_type_of(list) != RL_JSON_LIST || rl_json_count(list) == 0) {
+        rl_errors_add(
+            errors, "'rewards' is missing or empty; try \"rewards\": [{\"name\": \"code_tests\"}]");
+        return;
+    }
+    recipe->n_rewards = (int32_t)rl_json_count(list);
+    recipe->reward =
+        rl_arena_alloc(recipe->arena, (size_t)recipe->n_rewards, sizeof *recipe->reward);
+    for (const rl_json *entry = rl_json_first(list); entry != NULL;
+         entry = rl_json_next(entry), i++) {
+        if (rl_json_type_of(entry) != RL_JSON_OBJECT) {
+            rl_errors_add(errors, "'rewards[%d]' is %s, not an object", i,
+                          rl_json_type_name(rl_json_type_of(entry)));
+            continue;
+        }
+        read_reward(entry, i, recipe, errors);
+    }
+}
+
+// Rules between sections; a rule speaks only when what it reads was itself acceptable.
+static void check_rules(const rl_recipe *recipe, rl_errors *errors) {
+    if (recipe->algo != NULL && strcmp(recipe->algo->name, "murphy") == 0 &&
+        recipe->rollout.turns < 2) {
+        rl_errors_add(
+            errors,
+            "algo 'murphy' pays later turns back, but 'rollout.turns' is %d; set it to 2 or "
+            "more, or use 'grpo'",
+            recipe->rollout.turns);
+    }
+    if (recipe->eval.every > 0 && recipe->data.eval[0] == '\0') {
+        rl_errors_add(errors, "'eval.every' is %d but 'data.eval' names no file",
+                      recipe->eval.every);
+    }
+    if (!(recipe->rollout.temperature > 0)) {
+        rl_errors_add(
+            errors,
+            "'rollout.temperature' is 0: greedy completions of a group are all alike and teach "
+            "nothing; try 1.0");
+    }
+    for (int32_t i = 0; i < recipe->n_rewards; i++) {
+        for (int32_t j = 0; j < i; j++) {
+            if (recipe->reward[i].row != NULL && recipe->reward[i].row == recipe->reward[j].row) {
+                rl_errors_add(errors, "verifier '%s' is named twice in 'rewards'",
+                              recipe->reward[i].row->name);
+            }
+        }
+    }
+}
+
+static void read_sections(const rl_json *root, rl_recipe *recipe, rl_errors *errors) {
+    check_names(root, errors);
+    for (size_t i = 0; i < n_plain_sections; i++) {
+        const rl_section *section = plain_sections[i].section;
+        const rl_json *object = rl_json_get(root, section->name);
+        void *opts = (char *)recipe + plain_sections[i].offset;
+        if (object != NULL && rl_json_type_of(object) != RL_JSON_OBJECT) {
+            rl_errors_add(errors, "section '%s' is %s, not an object", section->name,
+                          rl_json_type_name(rl_json_type_of(object)));
+            rl_section_defaults(section, recipe->arena, opts);
+            continue;
+        }
+        rl_section_read(section, object, NULL, recipe->arena, opts, errors);
+    }
+    read_algo(rl_json_get(root, "algo"), recipe, errors);
+    read_rewards(rl_json_get(root, "rewards"), recipe, errors);
+    recipe->why = rl_arena_strdup(recipe->arena, rl_json_text(rl_json_get(root, "why"), ""));
+}
+
+// "recipes/murphy.json" -> "murphy".
+static const char *name_of(const char *path, rl_arena *arena) {
+    const char *base = rl_path_base(path);
+    size_t n = rl_text_ends(base, ".json") ? strlen(base) - 5 : strlen(base);
+    return rl_arena_strndup(arena, base, n);
+}
+
+rl_status rl_recipe_load(const char *path, const char *const *set, size_t n_set, rl_recipe *out,
+                         rl_errors *errors) {
+    rl_json_doc *written = NULL, *merged = NULL;
+    rl_str text = {0};
+    rl_err err;
+    *out = (rl_recipe){.arena = rl_arena_new(0)};
+    if (rl_json_read(path, &written, &err) != RL_OK) {
+        rl_errors_add(errors, "%s", err.text);
+    } else if (rl_json_type_of(rl_json_root(written)) != RL_JSON_OBJECT) {
+        rl_errors_add(errors, "'%s' is not a recipe: it holds %s, not an object", path,
+                      rl_json_type_name(rl_json_type_of(rl_json_root(written))));
+    } else {
+        out->name = name_of(path, out->arena);
+        recipe_overlay(rl_json_root(written), rl_path_dir(out->arena, path), set, n_set, &text,
+                       errors);
+        if (rl_json_parse(text.ptr, text.len, path, &merged, &err) != RL_OK) {
+            rl_errors_add(errors, "%s", err.text);
+        } else {
+            int32_t before = errors->count;
+            read_sections(rl_json_root(merged), out, errors);
+            if (errors->count == before) {
+                check_rules(out, errors);
+            }
+            if (out->run.dir[0] == '\0') {
+                const char *dir = rl_arena_printf(out->arena, "runs/%s", out->name);
+                out->run.dir = rl_path_absolute(out->arena, dir);
+            }
+        }
+    }
+    rl_json_free(written);
+    rl_json_free(merged);
+    rl_str_release(&text);
+    if (errors->count > 0) {
+        rl_recipe_release(out);
+        return RL_BAD_RECIPE;
+    }
+    return RL_OK;
+}
+
+void rl_recipe_release(rl_recipe *recipe) {
+    rl_arena_free(recipe->arena);
+    *recipe = (rl_recipe){0};
+}

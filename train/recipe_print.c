@@ -1,0 +1,144 @@
+#include <string.h>
+
+#include "rl/core/assert.h"
+#include "rl/train/recipe.h"
+#include "train/sections.h"
+
+static void indent(rl_str *out, int depth) {
+    rl_str_append_char(out, '\n');
+    for (int i = 0; i < depth; i++) {
+        rl_str_append(out, "  ");
+    }
+}
+
+// Objects and lists of objects are spread over lines; everything else stays on its line.
+static void print_value(const rl_json *value, int depth, rl_str *out) {
+    rl_json_type type = rl_json_type_of(value);
+    const rl_json *first = rl_json_first(value);
+    bool spread =
+        first != NULL && (type == RL_JSON_OBJECT ||
+                          (type == RL_JSON_LIST && rl_json_type_of(first) == RL_JSON_OBJECT));
+    if (!spread) {
+        rl_json_print(value, out);
+        return;
+    }
+    rl_str_append_char(out, type == RL_JSON_OBJECT ? '{' : '[');
+    for (const rl_json *child = first; child != NULL; child = rl_json_next(child)) {
+        indent(out, depth + 1);
+        if (rl_json_key(child) != NULL) {
+            rl_str_appendf(out, "\"%s\": ", rl_json_key(child));
+        }
+        print_value(child, depth + 1, out);
+        if (rl_json_next(child) != NULL) {
+            rl_str_append_char(out, ',');
+        }
+    }
+    indent(out, depth);
+    rl_str_append_char(out, type == RL_JSON_OBJECT ? '}' : ']');
+}
+
+static void put_rewards(const rl_recipe *recipe, rl_json_writer *w) {
+    rl_json_open_list(w, "rewards");
+    for (int32_t i = 0; i < recipe->n_rewards; i++) {
+        const rl_reward_opts *reward = &recipe->reward[i];
+        rl_json_open_object(w, NULL);
+        rl_json_put_text(w, "name", reward->row->name, strlen(reward->row->name));
+        rl_json_put_number(w, "weight", reward->weight);
+        rl_section_print(reward->row->options, reward->opts, w);
+        rl_json_close_object(w);
+    }
+    rl_json_close_list(w);
+}
+
+static void put_algo(const rl_recipe *recipe, rl_json_writer *w) {
+    rl_json_open_object(w, "algo");
+    rl_json_put_text(w, "name", recipe->algo->name, strlen(recipe->algo->name));
+    rl_section_print(recipe->algo->options, recipe->algo_opts, w);
+    rl_json_close_object(w);
+}
+
+static void put_plain(const rl_recipe *recipe, const char *name, rl_json_writer *w) {
+    for (size_t i = 0; i < n_plain_sections; i++) {
+        const rl_section *section = plain_sections[i].section;
+        if (strcmp(section->name, name) == 0) {
+            rl_json_open_object(w, name);
+            rl_section_print(section, (const char *)recipe + plain_sections[i].offset, w);
+            rl_json_close_object(w);
+        }
+    }
+}
+
+void rl_recipe_print(const rl_recipe *recipe, rl_str *out) {
+    rl_str compact = {0};
+    rl_json_writer w = {.out = &compact};
+    rl_json_doc *doc = NULL;
+    rl_err err;
+    rl_json_open_object(&w, NULL);
+    rl_json_put_text(&w, "why", recipe->why, strlen(recipe->why));
+    for (size_t i = 0; recipe_names[i] != NULL; i++) {
+        if (strcmp(recipe_names[i], "rewards") == 0) {
+            put_rewards(recipe, &w);
+        } else if (strcmp(recipe_names[i], "algo") == 0) {
+            put_algo(recipe, &w);
+        } else {
+            put_plain(recipe, recipe_names[i], &w);
+        }
+    }
+    rl_json_close_object(&w);
+    RL_ASSERT(rl_json_parse(compact.ptr, compact.len, "recipe", &doc, &err) == RL_OK);
+    print_value(rl_json_root(doc), 0, out);
+    rl_str_append_char(out, '\n');
+    rl_json_free(doc);
+    rl_str_release(&compact);
+}
+
+// Calls show for every section in the order of the recipe, polymorphic ones once per row.
+static void each_section(void (*show)(const rl_section *, FILE *), FILE *to) {
+    for (size_t i = 0; recipe_names[i] != NULL; i++) {
+        size_t n = 0;
+        if (strcmp(recipe_names[i], "algo") == 0) {
+            const rl_algo *const *row = rl_algo_list(&n);
+            for (size_t k = 0; k < n; k++) {
+                show(row[k]->options, to);
+            }
+        } else if (strcmp(recipe_names[i], "rewards") == 0) {
+            const rl_verifier *const *row = rl_verifier_list(&n);
+            for (size_t k = 0; k < n; k++) {
+                show(row[k]->options, to);
+            }
+        }
+        for (size_t k = 0; k < n_plain_sections; k++) {
+            if (strcmp(plain_sections[k].section->name, recipe_names[i]) == 0) {
+                show(plain_sections[k].section, to);
+            }
+        }
+    }
+}
+
+void rl_recipe_help(FILE *to) {
+    fputs(
+        "A recipe is a JSON object of sections; each key below shows its default and what it "
+        "accepts.\n"
+        "'algo' and each entry of the list 'rewards' are told apart by their \"name\": the keys "
+        "of\n"
+        "algo.murphy are written as \"algo\": {\"name\": \"murphy\", ...}; an entry of 'rewards' "
+        "may also\n"
+        "have a \"weight\" (default 1). A text \"why\" at the top says what the recipe is for.\n\n",
+        to);
+    each_section(rl_section_help, to);
+}
+
+void rl_recipe_markdown(FILE *to) {
+    fputs("# Recipe keys\n\n"
+          "Generated by `rl-train --help-recipe --markdown`; do not edit.\n\n"
+          "A recipe is a JSON object of the sections below. `algo` and each entry of the list "
+          "`rewards` are "
+          "told apart by their `name`: the keys under `algo.murphy` are written as "
+          "`\"algo\": {\"name\": \"murphy\", ...}`, and an entry of `rewards` may also have a "
+          "`weight` (default "
+          "1). A text `why` at the top says what the recipe is for. Paths are relative to the "
+          "recipe's folder, "
+          "those of `--set` to the current folder.\n\n",
+          to);
+    each_section(rl_section_markdown, to);
+}

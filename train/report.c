@@ -1,0 +1,132 @@
+#include "train/report.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "rl/core/clock.h"
+#include "rl/core/log.h"
+#include "rl/core/str.h"
+#include "train/record.h"
+
+enum { BAR_WIDTH = 24 };
+
+report report_begin(int64_t n_steps) {
+    return (report){
+        .n_steps = n_steps, .started = rl_clock_now(), .terminal = isatty(STDERR_FILENO) == 1};
+}
+
+void report_duration(double seconds, char *out, size_t out_size) {
+    long long s = seconds > 0 ? (long long)(seconds + 0.5) : 0;
+    if (s >= 3600) {
+        snprintf(out, out_size, "%lldh%02lldm", s / 3600, s / 60 % 60);
+    } else if (s >= 60) {
+        snprintf(out, out_size, "%lldm%02llds", s / 60, s % 60);
+    } else {
+        snprintf(out, out_size, "%llds", s);
+    }
+}
+
+static void clear_bar(report *r) {
+    if (r->bar_shown) {
+        fputs("\r\033[K", stderr);
+        fflush(stderr);
+        r->bar_shown = false;
+    }
+}
+
+// Time left by the mean of the steps so far; unknown before the first.
+static void time_left(const report *r, char *out, size_t out_size) {
+    if (r->done == 0) {
+        snprintf(out, out_size, "?");
+        return;
+    }
+    report_duration((rl_clock_now() - r->started) / (double)r->done *
+                        (double)(r->n_steps - r->done),
+                    out, out_size);
+}
+
+void report_phase(report *r, const char *phase) {
+    char bar[BAR_WIDTH + 1], left[32];
+    int64_t full = r->n_steps > 0 ? r->done * BAR_WIDTH / r->n_steps : 0;
+    if (!r->terminal) {
+        return;
+    }
+    for (int64_t i = 0; i < BAR_WIDTH; i++) {
+        bar[i] = i < full ? '=' : i == full ? '>' : ' ';
+    }
+    bar[BAR_WIDTH] = '\0';
+    time_left(r, left, sizeof left);
+    fprintf(stderr, "\r\033[K[%s] step %lld/%lld %s, %s left", bar,
+            (long long)(r->done < r->n_steps ? r->done + 1 : r->n_steps), (long long)r->n_steps,
+            phase, left);
+    fflush(stderr);
+    r->bar_shown = true;
+}
+
+// " name value", left out where there is nothing to show.
+static void append(rl_str *line, const rl_metrics *m, const char *label, const char *name,
+                   const char *fmt) {
+    double value = rl_metrics_get(m, name);
+    if (!isnan(value)) {
+        char text[48];
+        // The formats are literals of this file.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        snprintf(text, sizeof text, fmt, value);
+#pragma GCC diagnostic pop
+        rl_str_appendf(line, "  %s %s", label, text);
+    }
+}
+
+void report_step(report *r, const rl_metrics *m) {
+    rl_str line = {0};
+    char left[32];
+    r->done++;
+    time_left(r, left, sizeof left);
+    rl_str_appendf(&line, "step %.0f/%lld", rl_metrics_get(m, "step"), (long long)r->n_steps);
+    append(&line, m, "reward", "reward", "%.3f");
+    append(&line, m, "solved", "turn1/solved", "%.3f");
+    append(&line, m, "turn2", "turn2/solved", "%.3f");
+    append(&line, m, "loss", "loss", "%.4f");
+    append(&line, m, "grad", "grad_norm", "%.3g");
+    append(&line, m, "entropy", "entropy", "%.3f");
+    append(&line, m, "length", "completions/mean_length", "%.0f");
+    append(&line, m, "clipped", "completions/clipped_ratio", "%.2f");
+    append(&line, m, "flat", "frac_reward_zero_std", "%.2f");
+    append(&line, m, "unknown", "sandbox/unknown", "%.0f");
+    append(&line, m, "seconds", "timing_s/step", "%.1f");
+    rl_str_appendf(&line, "  left %s", left);
+    clear_bar(r);
+    rl_log(RL_LOG_INFO, "%s", rl_str_text(&line));
+    rl_str_release(&line);
+}
+
+void report_eval(report *r, const rl_metrics *m) {
+    rl_str line = {0};
+    rl_str_appendf(&line, "eval at step %.0f", rl_metrics_get(m, "step"));
+    append(&line, m, "reward", "eval/reward", "%.3f");
+    append(&line, m, "solved", "eval/turn1/solved", "%.3f");
+    append(&line, m, "turn2", "eval/turn2/solved", "%.3f");
+    append(&line, m, "solved within all turns", "eval/solved", "%.3f");
+    clear_bar(r);
+    rl_log(RL_LOG_INFO, "%s", rl_str_text(&line));
+    rl_str_release(&line);
+}
+
+void report_samples(report *r, const rl_rollout_result *result, int32_t n) {
+    clear_bar(r);
+    for (int32_t i = 0; i < n && i < result->batch.n_samples; i++) {
+        const rl_sample *s = &result->batch.sample[i];
+        const rl_sample_story *story = &result->story[i];
+        rl_log(RL_LOG_INFO,
+               "--- problem %s, turn %d, sample %d: %s, reward %.3f, advantage %.3f\n%s",
+               story->problem->id, s->turn + 1, i, record_verdict_name(story->verdict), s->reward,
+               s->advantage, story->completion);
+    }
+}
+
+void report_end(report *r) {
+    clear_bar(r);
+}

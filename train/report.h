@@ -1,0 +1,35 @@
+/*
+ * The console of a run: one line a step with the time left, samples on request, and on a terminal a
+ * bar that shows what the step is doing. Private to train/.
+ */
+#ifndef RL_TRAIN_REPORT_H
+#define RL_TRAIN_REPORT_H
+
+#include <stdbool.h>
+
+#include "rl/rollout/rollout.h"
+#include "rl/train/metrics.h"
+
+typedef struct report {
+    int64_t n_steps, done;
+    double started; // clock at the first step
+    bool terminal;  // standard error is one
+    bool bar_shown;
+} report;
+
+report report_begin(int64_t n_steps);
+/* On a terminal, redraws the bar: "[====>     ] step 4/100 sampling, 2m10s left". */
+void report_phase(report *r, const char *phase);
+/* The step's line; counts the step as done. */
+void report_step(report *r, const rl_metrics *metrics);
+/* A line of an evaluation's numbers. */
+void report_eval(report *r, const rl_metrics *metrics);
+/* The first n completions of the step. */
+void report_samples(report *r, const rl_rollout_result *result, int32_t n);
+/* Clears the bar; the next log line starts clean. */
+void report_end(report *r);
+
+/* Writes "2h05m", "3m10s" or "12s". */
+void report_duration(double seconds, char *out, size_t out_size);
+
+#endif

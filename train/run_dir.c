@@ -1,0 +1,151 @@
+#include "rl/train/run_dir.h"
+
+#include <string.h>
+
+#include "rl/core/alloc.h"
+#include "rl/core/fs.h"
+
+struct rl_run_dir {
+    rl_arena *arena;
+    const char *path, *metrics, *completions;
+};
+
+static const char effective_name[] = "recipe.effective.json";
+static const char metrics_name[] = "metrics.jsonl";
+static const char completions_name[] = "completions.jsonl";
+
+// Files that a run makes, and that --overwrite may therefore remove.
+static bool is_ours(const char *name) {
+    return strcmp(name, effective_name) == 0 || strcmp(name, metrics_name) == 0 ||
+           strcmp(name, completions_name) == 0 || rl_text_starts(name, "checkpoint-") ||
+           rl_text_starts(name, "failed-batch-");
+}
+
+// Lists the folder and judges it; n is 0 when it is absent or empty.
+static rl_status judge(const char *path, bool overwrite, rl_arena *arena, char ***name, size_t *n,
+                       rl_err *err) {
+    rl_status status;
+    *n = 0;
+    if (!rl_fs_exists(path)) {
+        return RL_OK;
+    }
+    if (!rl_fs_is_dir(path)) {
+        return rl_fail(err, RL_BAD_RECIPE, "'run.dir' names a file, '%s'; choose another folder",
+                       path);
+    }
+    status = rl_fs_list(path, arena, name, n, err);
+    for (size_t i = 0; status == RL_OK && i < *n; i++) {
+        if (!is_ours((*name)[i])) {
+            return rl_fail(
+                err, RL_BAD_RECIPE,
+                "folder '%s' holds '%s', which no run has made; choose another 'run.dir'", path,
+                (*name)[i]);
+        }
+    }
+    if (status == RL_OK && *n > 0 && !overwrite) {
+        return rl_fail(
+            err, RL_BAD_RECIPE,
+            "folder '%s' holds a run already; choose another 'run.dir', or say --overwrite", path);
+    }
+    return status;
+}
+
+rl_status rl_run_dir_check(const char *path, bool overwrite, rl_err *err) {
+    rl_arena *arena = rl_arena_new(0);
+    char **name = NULL;
+    size_t n;
+    rl_status status = judge(path, overwrite, arena, &name, &n, err);
+    rl_arena_free(arena);
+    return status;
+}
+
+rl_status rl_run_dir_open(const char *path, bool overwrite, const rl_str *effective_recipe,
+                          rl_run_dir **out, rl_err *err) {
+    rl_arena *arena = rl_arena_new(0);
+    rl_run_dir *dir = rl_alloc(1, sizeof *dir);
+    char **name = NULL;
+    size_t n;
+    rl_status status = judge(path, overwrite, arena, &name, &n, err);
+    dir->arena = arena;
+    dir->path = rl_arena_strdup(arena, path);
+    dir->metrics = rl_path_join(arena, path, metrics_name);
+    dir->completions = rl_path_join(arena, path, completions_name);
+    for (size_t i = 0; status == RL_OK && i < n; i++) {
+        status = rl_fs_remove(rl_path_join(arena, path, name[i]), err);
+    }
+    if (status == RL_OK) {
+        status = rl_fs_mkdirs(path, err);
+    }
+    if (status == RL_OK) {
+        status = rl_run_dir_file(dir, effective_name, effective_recipe, err);
+    }
+    if (status != RL_OK) {
+        rl_run_dir_close(dir);
+        dir = NULL;
+    }
+    *out = dir;
+    return status;
+}
+
+void rl_run_dir_close(rl_run_dir *dir) {
+    if (dir != NULL) {
+        rl_arena_free(dir->arena);
+        rl_free(dir);
+    }
+}
+
+const char *rl_run_dir_path(const rl_run_dir *dir) {
+    return dir->path;
+}
+
+rl_status rl_run_dir_metrics(rl_run_dir *dir, const rl_str *lines, rl_err *err) {
+    return rl_fs_append(dir->metrics, lines->ptr, lines->len, err);
+}
+
+rl_status rl_run_dir_completions(rl_run_dir *dir, const rl_str *lines, rl_err *err) {
+    return rl_fs_append(dir->completions, lines->ptr, lines->len, err);
+}
+
+rl_status rl_run_dir_file(rl_run_dir *dir, const char *name, const rl_str *text, rl_err *err) {
+    rl_arena_mark mark = rl_arena_mark_get(dir->arena);
+    rl_status status =
+        rl_fs_write(rl_path_join(dir->arena, dir->path, name), text->ptr, text->len, err);
+    rl_arena_rewind(dir->arena, mark);
+    return status;
+}
+
+static rl_status write_aside(const char *aside, const char *final, const rl_checkpoint *source,
+                             const rl_params *params, rl_backend *be, rl_arena *arena,
+                             rl_err *err) {
+    rl_status status = rl_fs_remove(aside, err);
+    if (status == RL_OK) {
+        status = rl_fs_mkdirs(aside, err);
+    }
+    if (status == RL_OK) {
+        status = rl_checkpoint_write(source, params, be, aside, err);
+    }
+    if (status == RL_OK) {
+        status = rl_fs_remove(final, err);
+    }
+    if (status == RL_OK) {
+        status = rl_fs_rename(aside, final, err);
+    }
+    if (status == RL_OK) {
+        status = rl_fs_write(rl_path_join(arena, final, "DONE"), "", 0, err);
+    }
+    return status;
+}
+
+rl_status rl_run_dir_checkpoint(rl_run_dir *dir, int64_t step, const rl_checkpoint *source,
+                                const rl_params *params, rl_backend *be, rl_err *err) {
+    rl_arena *arena = rl_arena_new(0);
+    char *final = rl_arena_printf(arena, "%s/checkpoint-%lld", dir->path, (long long)step);
+    char *aside = rl_arena_printf(arena, "%s.tmp", final);
+    rl_status status = write_aside(aside, final, source, params, be, arena, err);
+    if (status != RL_OK) {
+        rl_err ignored;
+        (void)!rl_fs_remove(aside, &ignored);
+    }
+    rl_arena_free(arena);
+    return status;
+}

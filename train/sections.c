@@ -1,0 +1,130 @@
+#include "train/sections.h"
+
+#include <string.h>
+
+#include "rl/rewards/verifier.h"
+
+static const rl_key run_keys[] = {
+    RL_KEY_ROW(rl_run_opts, dir, "", 0, 0, 0,
+               "folder of the run; empty for runs/<recipe> in the current folder"),
+    RL_KEY_ROW(rl_run_opts, steps, "100", 1, 1e9, 0, "training steps"),
+    RL_KEY_ROW(rl_run_opts, seed, "0", 0, 2147483647, 0,
+               "seed of every random draw; the same seed gives the same run"),
+    RL_KEY_ROW(rl_run_opts, save_every, "0", 0, 1e9, RL_KEY_RESUME_FREE,
+               "steps between checkpoints; 0 writes the final one only"),
+};
+static const rl_section run_section = {
+    .name = "run",
+    .doc = "where a run writes and how long it is",
+    .size = sizeof(rl_run_opts),
+    .keys = run_keys,
+    .n_keys = sizeof run_keys / sizeof run_keys[0],
+};
+
+static const rl_key model_keys[] = {
+    RL_KEY_ROW(rl_model_opts, path, "", 0, 0, RL_KEY_REQUIRED,
+               "checkpoint to train: a Hugging Face folder or a .gguf file"),
+};
+static const rl_section model_section = {
+    .name = "model",
+    .doc = "the checkpoint that is trained",
+    .size = sizeof(rl_model_opts),
+    .keys = model_keys,
+    .n_keys = sizeof model_keys / sizeof model_keys[0],
+};
+
+static const char *const weights_names[] = {"f32", NULL};
+static const rl_key compute_keys[] = {
+    RL_KEY_ROW(rl_compute_opts, threads, "0", 0, 1024, RL_KEY_RESUME_FREE,
+               "threads that compute; 0 for one per processor; results do not depend on it"),
+    RL_CHOICE_ROW(rl_compute_opts, kernels, "auto", rl_kernels_names, RL_KEY_RESUME_FREE,
+                  "inner loops of the forward; all give the same bits"),
+    RL_CHOICE_ROW(rl_compute_opts, weights, "f32", weights_names, 0,
+                  "how the forward holds the weights"),
+    RL_KEY_ROW(rl_compute_opts, micro_tokens, "4096", 64, 1e9, 0,
+               "tokens of one forward and backward; about 8 KiB of memory each per layer and 1000 "
+               "of width"),
+};
+static const rl_section compute_section = {
+    .name = "compute",
+    .doc = "processors and memory",
+    .size = sizeof(rl_compute_opts),
+    .keys = compute_keys,
+    .n_keys = sizeof compute_keys / sizeof compute_keys[0],
+};
+
+static const rl_key eval_keys[] = {
+    RL_KEY_ROW(rl_eval_opts, every, "0", 0, 1e9, RL_KEY_RESUME_FREE,
+               "steps between evaluations on data.eval; 0 evaluates only where at_start says"),
+    RL_KEY_ROW(rl_eval_opts, problems, "0", 0, 1e9, RL_KEY_RESUME_FREE,
+               "problems of an evaluation, from the top of the file; 0 for all"),
+    RL_KEY_ROW(rl_eval_opts, at_start, "true", 0, 0, RL_KEY_RESUME_FREE,
+               "evaluate once before training, where data.eval is given"),
+    RL_KEY_ROW(rl_eval_opts, temperature, "0", 0, 100, RL_KEY_RESUME_FREE,
+               "sampling temperature of an evaluation; 0 is greedy"),
+};
+static const rl_section eval_section = {
+    .name = "eval",
+    .doc = "measuring on problems that are not trained on",
+    .size = sizeof(rl_eval_opts),
+    .keys = eval_keys,
+    .n_keys = sizeof eval_keys / sizeof eval_keys[0],
+};
+
+static const rl_key log_keys[] = {
+    RL_KEY_ROW(rl_log_opts, print_samples, "0", 0, 1e6, RL_KEY_RESUME_FREE,
+               "completions shown on the console each step"),
+};
+static const rl_section log_section = {
+    .name = "log",
+    .doc = "what the console shows",
+    .size = sizeof(rl_log_opts),
+    .keys = log_keys,
+    .n_keys = sizeof log_keys / sizeof log_keys[0],
+};
+
+const plain_section plain_sections[] = {
+    {&run_section, offsetof(rl_recipe, run)},
+    {&model_section, offsetof(rl_recipe, model)},
+    {&rl_data_section, offsetof(rl_recipe, data)},
+    {&rl_rollout_section, offsetof(rl_recipe, rollout)},
+    {&rl_optim_section, offsetof(rl_recipe, optim)},
+    {&compute_section, offsetof(rl_recipe, compute)},
+    {&rl_sandbox_section, offsetof(rl_recipe, sandbox)},
+    {&eval_section, offsetof(rl_recipe, eval)},
+    {&log_section, offsetof(rl_recipe, log)},
+};
+const size_t n_plain_sections = sizeof plain_sections / sizeof plain_sections[0];
+
+const char *const recipe_names[] = {"why",     "run",  "model", "data",    "rollout",
+                                    "rewards", "algo", "optim", "compute", "sandbox",
+                                    "eval",    "log",  NULL};
+
+const char *const recipe_path_keys[] = {"run.dir", "model.path", "data.train", "data.eval", NULL};
+
+static const rl_key *key_in(const rl_section *section, const char *key) {
+    for (size_t i = 0; i < section->n_keys; i++) {
+        if (strcmp(section->keys[i].name, key) == 0) {
+            return &section->keys[i];
+        }
+    }
+    return NULL;
+}
+
+const rl_key *recipe_key_find(const char *section, const char *key) {
+    if (strcmp(section, "algo") == 0) {
+        size_t n;
+        const rl_algo *const *row = rl_algo_list(&n);
+        const rl_key *found = NULL;
+        for (size_t i = 0; i < n && found == NULL; i++) {
+            found = key_in(row[i]->options, key);
+        }
+        return found;
+    }
+    for (size_t i = 0; i < n_plain_sections; i++) {
+        if (strcmp(plain_sections[i].section->name, section) == 0) {
+            return key_in(plain_sections[i].section, key);
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,240 @@
+#include "train/setup.h"
+
+#include <string.h>
+
+#include "rl/core/log.h"
+
+rl_status setup_prompt(const setup *s, const rl_problem *problem, rl_arena *arena, int32_t **out,
+                       int32_t *n_out, rl_err *err) {
+    return rl_chat_open(s->chat, problem->messages, problem->n_messages, arena, out, n_out, err);
+}
+
+// Leaves out or refuses prompts over data.max_prompt_tokens; they are never cut.
+static rl_status measure_prompts(setup *s, rl_dataset *data, const char *key, const char *path,
+                                 rl_err *err) {
+    const rl_data_opts *opts = &s->recipe->data;
+    rl_arena *arena = rl_arena_new(0);
+    rl_status status = RL_OK;
+    int32_t n = rl_dataset_size(data);
+    for (int32_t i = 0; i < n && status == RL_OK; i++) {
+        const rl_problem *problem = rl_dataset_at(data, i);
+        int32_t *ids, n_ids;
+        status = setup_prompt(s, problem, arena, &ids, &n_ids, err);
+        rl_arena_reset(arena);
+        if (status != RL_OK || n_ids <= opts->max_prompt_tokens) {
+            continue;
+        }
+        if (opts->over_long == RL_OVER_LONG_REFUSE) {
+            status = rl_fail(
+                err, RL_BAD_RECIPE,
+                "prompt of problem '%s' has %d tokens, over 'data.max_prompt_tokens' %d; raise "
+                "it, or set 'data.over_long' to skip",
+                problem->id, n_ids, opts->max_prompt_tokens);
+        } else {
+            rl_dataset_skip(data, i);
+        }
+    }
+    rl_arena_free(arena);
+    if (status == RL_OK && rl_dataset_skipped(data) > 0) {
+        rl_log(RL_LOG_INFO,
+               "%s: %d of %d prompts are over 'data.max_prompt_tokens' %d and are skipped", key,
+               rl_dataset_skipped(data), n, opts->max_prompt_tokens);
+    }
+    if (status == RL_OK && rl_dataset_skipped(data) == n) {
+        status =
+            rl_fail(err, RL_BAD_RECIPE,
+                    "no problem is left in '%s': all prompts are over 'data.max_prompt_tokens' %d",
+                    path, opts->max_prompt_tokens);
+    }
+    return status;
+}
+
+static void add_stop(setup *s, int32_t id) {
+    for (int32_t i = 0; i < s->n_stop; i++) {
+        if (s->stop[i] == id) {
+            return;
+        }
+    }
+    if (id >= 0) {
+        s->stop[s->n_stop++] = id;
+    }
+}
+
+// A completion ends at the model's eos ids, the tokenizer's, or the end of a chat turn.
+static void collect_stops(setup *s) {
+    const rl_model_config *config = rl_checkpoint_config(s->checkpoint);
+    s->stop = rl_arena_alloc(s->arena, RL_MAX_EOS + 2, sizeof *s->stop);
+    add_stop(s, rl_chat_stop(s->chat));
+    add_stop(s, rl_tokenizer_eos(s->tokenizer));
+    for (int32_t i = 0; i < config->n_eos; i++) {
+        add_stop(s, config->eos[i]);
+    }
+}
+
+static bool runs_tests(const rl_recipe *recipe) {
+    for (int32_t r = 0; r < recipe->n_rewards; r++) {
+        if (strcmp(recipe->reward[r].row->name, "code_tests") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static rl_status open_data(setup *s, const char *path, const char *key, rl_dataset **out,
+                           rl_err *err) {
+    rl_status status = rl_dataset_load(path, s->recipe->data.system, out, err);
+    if (status == RL_OK && runs_tests(s->recipe)) {
+        status = rl_dataset_require_tests(*out, err);
+    }
+    if (status == RL_OK) {
+        status = measure_prompts(s, *out, key, path, err);
+    }
+    return status;
+}
+
+static rl_status check_room(const setup *s, rl_err *err) {
+    const rl_rollout_opts *rollout = &s->recipe->rollout;
+    int32_t max = rl_checkpoint_config(s->checkpoint)->max_positions;
+    if (s->recipe->data.max_prompt_tokens + rollout->max_new_tokens > max) {
+        return rl_fail(
+            err, RL_BAD_RECIPE,
+            "'data.max_prompt_tokens' %d and 'rollout.max_new_tokens' %d do not fit the model's %d "
+            "positions; lower one of them",
+            s->recipe->data.max_prompt_tokens, rollout->max_new_tokens, max);
+    }
+    return RL_OK;
+}
+
+rl_status setup_open_light(setup *s, const rl_recipe *recipe, rl_err *err) {
+    const rl_gguf *gguf;
+    rl_status status;
+    s->recipe = recipe;
+    s->arena = rl_arena_new(0);
+    status = rl_checkpoint_open(recipe->model.path, &s->checkpoint, err);
+    if (status != RL_OK) {
+        return status;
+    }
+    gguf = rl_checkpoint_gguf(s->checkpoint);
+    status = gguf != NULL ? rl_tokenizer_from_gguf(gguf, &s->tokenizer, err)
+                          : rl_tokenizer_load(recipe->model.path, &s->tokenizer, err);
+    if (status == RL_OK &&
+        rl_tokenizer_vocab(s->tokenizer) > rl_checkpoint_config(s->checkpoint)->vocab) {
+        status = rl_fail(err, RL_BAD_RECIPE, "tokenizer of '%s' has %d tokens, the model only %d",
+                         recipe->model.path, rl_tokenizer_vocab(s->tokenizer),
+                         rl_checkpoint_config(s->checkpoint)->vocab);
+    }
+    if (status == RL_OK) {
+        status = rl_chat_new(s->tokenizer, &s->chat, err);
+    }
+    if (status == RL_OK) {
+        collect_stops(s);
+        status = check_room(s, err);
+    }
+    if (status == RL_OK) {
+        status = open_data(s, recipe->data.train, "data.train", &s->train, err);
+    }
+    if (status == RL_OK && recipe->data.eval[0] != '\0') {
+        status = open_data(s, recipe->data.eval, "data.eval", &s->eval, err);
+    }
+    return status;
+}
+
+static rl_status open_judges(setup *s, rl_err *err) {
+    rl_status status = RL_OK;
+    s->judge = rl_arena_alloc(s->arena, (size_t)s->recipe->n_rewards, sizeof *s->judge);
+    for (int32_t i = 0; i < s->recipe->n_rewards && status == RL_OK; i++) {
+        const rl_reward_opts *reward = &s->recipe->reward[i];
+        s->judge[i] =
+            (rl_judge){.row = reward->row, .name = reward->row->name, .weight = reward->weight};
+        status = reward->row->open(&s->judge[i].self, reward->opts, s->sandbox, err);
+        s->n_judges += status == RL_OK;
+    }
+    return status;
+}
+
+static rl_status open_compute(setup *s, rl_err *err) {
+    const rl_compute_opts *compute = &s->recipe->compute;
+    int32_t threads = compute->threads > 0 ? compute->threads : rl_cpu_count();
+    rl_status status = rl_pool_new(threads, true, &s->pool, err);
+    if (status == RL_OK) {
+        status = rl_cpu_open(compute->kernels, s->pool, &s->backend, err);
+    }
+    if (status == RL_OK) {
+        rl_log(RL_LOG_INFO, "compute: %s", rl_cpu_describe(s->backend));
+    }
+    return status;
+}
+
+rl_status setup_open_heavy(setup *s, rl_err *err) {
+    const rl_recipe *recipe = s->recipe;
+    rl_status status = rl_sandbox_open(&recipe->sandbox, &s->sandbox, err);
+    if (status == RL_OK) {
+        rl_log(RL_LOG_INFO, "sandbox: %s", rl_sandbox_mode_line(s->sandbox));
+        status = rl_pool_new(rl_sandbox_workers(s->sandbox), false, &s->waiters, err);
+    }
+    if (status == RL_OK) {
+        status = open_judges(s, err);
+    }
+    if (status == RL_OK) {
+        status = open_compute(s, err);
+    }
+    if (status == RL_OK) {
+        status = rl_policy_open(s->checkpoint, s->backend, true, &s->policy, err);
+    }
+    if (status == RL_OK && rl_policy_not_finite(s->policy, false) != NULL) {
+        status =
+            rl_fail(err, RL_IO, "weight '%s' of '%s' holds NaN or infinity; the file is damaged",
+                    rl_policy_not_finite(s->policy, false), recipe->model.path);
+    }
+    if (status == RL_OK) {
+        status = rl_optim_new(&recipe->optim, s->policy, &s->optim, err);
+    }
+    if (status == RL_OK) {
+        s->engine = rl_engine_find(recipe->rollout.engine);
+        if (s->engine == NULL) {
+            return rl_fail(err, RL_BAD_RECIPE,
+                           "unknown engine '%s' in 'rollout.engine'; known: local",
+                           recipe->rollout.engine);
+        }
+        status = s->engine->open(&s->engine_self, s->policy, recipe->rollout.max_batch, err);
+    }
+    return status;
+}
+
+void setup_close(setup *s) {
+    if (s->engine_self != NULL) {
+        s->engine->close(s->engine_self);
+    }
+    rl_optim_free(s->optim);
+    rl_policy_free(s->policy);
+    rl_cpu_close(s->backend);
+    for (int32_t i = 0; i < s->n_judges; i++) {
+        s->judge[i].row->close(s->judge[i].self);
+    }
+    rl_pool_free(s->waiters);
+    rl_pool_free(s->pool);
+    rl_sandbox_close(s->sandbox);
+    rl_chat_free(s->chat);
+    rl_tokenizer_free(s->tokenizer);
+    rl_checkpoint_close(s->checkpoint);
+    rl_dataset_free(s->train);
+    rl_dataset_free(s->eval);
+    rl_arena_free(s->arena);
+    *s = (setup){0};
+}
+
+rl_rollout setup_rollout(const setup *s, const rl_rollout_opts *opts) {
+    return (rl_rollout){
+        .opts = opts,
+        .engine = s->engine,
+        .engine_self = s->engine_self,
+        .tokenizer = s->tokenizer,
+        .chat = s->chat,
+        .waiters = s->waiters,
+        .judge = s->judge,
+        .n_judges = s->n_judges,
+        .stop = s->stop,
+        .n_stop = s->n_stop,
+        .max_positions = rl_checkpoint_config(s->checkpoint)->max_positions,
+    };
+}

@@ -1,0 +1,46 @@
+/*
+ * Everything a run opens, in the order in which mistakes are cheapest to find: data, the
+ * checkpoint's configuration and tokenizer, prompt lengths; then the sandbox and the weights.
+ * Private to train/.
+ */
+#ifndef RL_TRAIN_SETUP_H
+#define RL_TRAIN_SETUP_H
+
+#include "rl/core/pool.h"
+#include "rl/train/recipe.h"
+
+typedef struct setup {
+    const rl_recipe *recipe;
+    rl_arena *arena; // lives as long as the run
+    rl_dataset *train, *eval;
+    rl_checkpoint *checkpoint;
+    rl_tokenizer *tokenizer;
+    rl_chat *chat;
+    int32_t *stop; // ids that end a completion
+    int32_t n_stop;
+
+    rl_pool *pool, *waiters;
+    rl_backend *backend;
+    rl_sandbox *sandbox;
+    rl_judge *judge;
+    int32_t n_judges;
+    rl_policy *policy;
+    rl_optim *optim;
+    const rl_engine *engine;
+    void *engine_self;
+} setup;
+
+/* Data, configuration, tokenizer; nothing heavy. Zero value in; released by setup_close in any
+ * state. */
+rl_status setup_open_light(setup *s, const rl_recipe *recipe, rl_err *err) RL_MUST_USE;
+/* Threads, sandbox, verifiers, weights, optimizer, engine. */
+rl_status setup_open_heavy(setup *s, rl_err *err) RL_MUST_USE;
+void setup_close(setup *s);
+
+/* Ids of a problem's prompt. */
+rl_status setup_prompt(const setup *s, const rl_problem *problem, rl_arena *arena, int32_t **out,
+                       int32_t *n_out, rl_err *err) RL_MUST_USE;
+/* The rollout that steps and evaluations run, with options of their own. */
+rl_rollout setup_rollout(const setup *s, const rl_rollout_opts *opts);
+
+#endif
