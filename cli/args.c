@@ -1,0 +1,181 @@
+#include "cli/args.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "rl/core/str.h"
+
+const char *args_usage(void) {
+    return "usage: rl-train RECIPE [--set SECTION.KEY=VALUE]... [--dry-run] [--overwrite]\n"
+           "       rl-train score MODEL --in FILE [--threads N] [--kernels auto|ref|avx2|avx512]\n"
+           "       rl-train doctor\n"
+           "       rl-train --help | --help-recipe [--markdown] | --version\n"
+           "\n"
+           "  RECIPE       a JSON file; recipes/README.md describes those that come with rl-train\n"
+           "  --set        change one key; paths here are relative to the current folder\n"
+           "  --dry-run    show the resolved recipe, the first prompt and the budget; write "
+           "nothing\n"
+           "  --overwrite  replace the run that 'run.dir' holds\n"
+           "  score        log-probs and entropies of given token ids: JSON lines {\"ids\": [..]} "
+           "in,\n"
+           "               {\"logprobs\": [..], \"entropy\": [..]} out, entry t being that of id t "
+           "+ 1\n"
+           "  doctor       what this machine offers: processor, BLAS, sandbox\n"
+           "\n"
+           "exit codes: 0 done, 2 something to mend before training, 3 an alarm or NaN stopped the "
+           "run,\n"
+           "            4 the machine failed later (disk, memory, sandbox), 130 interrupted\n";
+}
+
+typedef enum option_kind {
+    OPTION_FLAG,
+    OPTION_TEXT,
+    OPTION_SET,
+    OPTION_COUNT,
+    OPTION_COMMAND
+} option_kind;
+
+typedef struct option {
+    const char *name;
+    option_kind kind;
+    size_t offset;    // of the field in args
+    unsigned allowed; // commands, as bits
+    command command;  // for OPTION_COMMAND
+} option;
+
+#define FOR(name) (1u << COMMAND_##name)
+
+static const option options[] = {
+    {"--set", OPTION_SET, 0, FOR(TRAIN), 0},
+    {"--dry-run", OPTION_FLAG, offsetof(args, dry_run), FOR(TRAIN), 0},
+    {"--overwrite", OPTION_FLAG, offsetof(args, overwrite), FOR(TRAIN), 0},
+    {"--resume", OPTION_FLAG, offsetof(args, resume), FOR(TRAIN), 0},
+    {"--in", OPTION_TEXT, offsetof(args, in), FOR(SCORE), 0},
+    {"--kernels", OPTION_TEXT, offsetof(args, kernels), FOR(SCORE), 0},
+    {"--threads", OPTION_COUNT, offsetof(args, threads), FOR(SCORE), 0},
+    {"--markdown", OPTION_FLAG, offsetof(args, markdown), FOR(HELP_RECIPE), 0},
+    {"--help", OPTION_COMMAND, 0, ~0u, COMMAND_HELP},
+    {"-h", OPTION_COMMAND, 0, ~0u, COMMAND_HELP},
+    {"--help-recipe", OPTION_COMMAND, 0, ~0u, COMMAND_HELP_RECIPE},
+    {"--version", OPTION_COMMAND, 0, ~0u, COMMAND_VERSION},
+};
+enum { N_OPTIONS = sizeof options / sizeof options[0] };
+
+static const option *find(const char *text, size_t len) {
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        if (strlen(options[i].name) == len && memcmp(options[i].name, text, len) == 0) {
+            return &options[i];
+        }
+    }
+    return NULL;
+}
+
+static rl_status unknown(const char *arg, rl_err *err) {
+    const char *names[N_OPTIONS], *near;
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        names[i] = options[i].name;
+    }
+    near = rl_text_nearest(arg, names, N_OPTIONS);
+    return near != NULL
+               ? rl_fail(err, RL_BAD_RECIPE, "unknown option '%s'; did you mean '%s'?", arg, near)
+               : rl_fail(err, RL_BAD_RECIPE, "unknown option '%s'; rl-train --help lists them",
+                         arg);
+}
+
+// value is NULL for options that take none.
+static rl_status apply(const option *o, const char *value, args *out, rl_err *err) {
+    char *field = (char *)out + o->offset, *end;
+    long n;
+    switch (o->kind) {
+    case OPTION_FLAG:
+        *(bool *)field = true;
+        break;
+    case OPTION_TEXT:
+        memcpy(field, &value, sizeof value);
+        break;
+    case OPTION_SET:
+        out->set[out->n_set++] = value;
+        break;
+    case OPTION_COUNT:
+        n = strtol(value, &end, 10);
+        if (*end != '\0' || end == value || n < 1 || n > 1024) {
+            return rl_fail(err, RL_BAD_RECIPE, "'%s' wants a number from 1 to 1024, not '%s'",
+                           o->name, value);
+        }
+        *(int *)(void *)field = (int)n;
+        break;
+    case OPTION_COMMAND:
+        out->command = o->command;
+        break;
+    }
+    return RL_OK;
+}
+
+// "--name=value" and "--name value" are the same.
+static rl_status read_option(int argc, char **argv, int *i, args *out, unsigned *seen,
+                             rl_err *err) {
+    const char *arg = argv[*i], *equals = strchr(arg, '=');
+    const option *o = find(arg, equals != NULL ? (size_t)(equals - arg) : strlen(arg));
+    const char *value = equals != NULL ? equals + 1 : NULL;
+    bool takes =
+        o != NULL && (o->kind == OPTION_TEXT || o->kind == OPTION_SET || o->kind == OPTION_COUNT);
+    if (o == NULL) {
+        return unknown(arg, err);
+    }
+    if (!takes && value != NULL) {
+        return rl_fail(err, RL_BAD_RECIPE, "option '%s' takes no value", o->name);
+    }
+    if (takes && value == NULL) {
+        if (*i + 1 >= argc) {
+            return rl_fail(err, RL_BAD_RECIPE, "option '%s' wants a value", o->name);
+        }
+        value = argv[++*i];
+    }
+    *seen |= 1u << (o - options);
+    return apply(o, value, out, err);
+}
+
+static rl_status check(const args *a, unsigned seen, rl_err *err) {
+    static const char *const names[] = {"training", "score",         "doctor",
+                                        "--help",   "--help-recipe", "--version"};
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        if ((seen >> i & 1) != 0 && (options[i].allowed >> a->command & 1) == 0) {
+            return rl_fail(err, RL_BAD_RECIPE, "option '%s' does not belong to %s", options[i].name,
+                           names[a->command]);
+        }
+    }
+    if (a->command == COMMAND_TRAIN && a->subject == NULL) {
+        return rl_fail(err, RL_BAD_RECIPE,
+                       "no recipe given; try rl-train recipes/murphy_mbpp_smollm2.json");
+    }
+    if (a->command == COMMAND_SCORE && (a->subject == NULL || a->in == NULL)) {
+        return rl_fail(err, RL_BAD_RECIPE, "score wants a model and --in FILE");
+    }
+    return RL_OK;
+}
+
+rl_status args_parse(int argc, char **argv, args *out, rl_err *err) {
+    unsigned seen = 0;
+    bool plain_only = false, first = true;
+    rl_status status = RL_OK;
+    for (int i = 1; i < argc && status == RL_OK; i++) {
+        if (!plain_only && strcmp(argv[i], "--") == 0) {
+            plain_only = true;
+        } else if (!plain_only && argv[i][0] == '-' && argv[i][1] != '\0') {
+            status = read_option(argc, argv, &i, out, &seen, err);
+        } else if (first && strcmp(argv[i], "score") == 0) {
+            out->command = COMMAND_SCORE;
+            first = false;
+        } else if (first && strcmp(argv[i], "doctor") == 0) {
+            out->command = COMMAND_DOCTOR;
+            first = false;
+        } else if (out->subject == NULL) {
+            out->subject = argv[i];
+            first = false;
+        } else {
+            status = rl_fail(err, RL_BAD_RECIPE,
+                             "'%s' is one argument too many; options begin with --", argv[i]);
+        }
+    }
+    return status == RL_OK ? check(out, seen, err) : status;
+}

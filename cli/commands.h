@@ -1,0 +1,19 @@
+/* The sub-commands; each returns the program's exit code. Private to cli/. */
+#ifndef RL_CLI_COMMANDS_H
+#define RL_CLI_COMMANDS_H
+
+#include "cli/args.h"
+
+enum exit_code {
+    EXIT_DONE = 0,
+    EXIT_USER = 2,  // whatever fails before step 1, and what the user can mend
+    EXIT_ALARM = 3, // NaN or a failed check
+    EXIT_WORLD = 4, // disk, memory or sandbox failed after training began
+    EXIT_INTERRUPTED = 130
+};
+
+int command_train(const args *a);
+int command_score(const args *a);
+int command_doctor(void);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * rl-train: reads the command line and hands it to a sub-command. All setup of foreign libraries
+ * that is global to the process happens here, before threads start.
+ */
+#include <stdio.h>
+
+#include "cli/commands.h"
+#include "rl/core/alloc.h"
+#include "rl/core/log.h"
+#include "rl/tensor/blas.h"
+#include "rl/train/recipe.h"
+
+static int dispatch(const args *a) {
+    switch (a->command) {
+    case COMMAND_TRAIN:
+        return command_train(a);
+    case COMMAND_SCORE:
+        return command_score(a);
+    case COMMAND_DOCTOR:
+        return command_doctor();
+    case COMMAND_HELP:
+        fputs(args_usage(), stdout);
+        return EXIT_DONE;
+    case COMMAND_HELP_RECIPE:
+        (a->markdown ? rl_recipe_markdown : rl_recipe_help)(stdout);
+        return EXIT_DONE;
+    case COMMAND_VERSION:
+        puts("rl-train " RL_VERSION);
+        return EXIT_DONE;
+    }
+    return EXIT_USER;
+}
+
+int main(int argc, char **argv) {
+    args a = {0};
+    rl_err err;
+    int code;
+    rl_blas_choose_core(argv);
+    a.set = rl_alloc((size_t)argc, sizeof *a.set);
+    if (args_parse(argc, argv, &a, &err) == RL_OK) {
+        code = dispatch(&a);
+    } else {
+        rl_log(RL_LOG_ERROR, "%s", err.text);
+        code = EXIT_USER;
+    }
+    rl_free(a.set);
+    return code;
+}

@@ -1,0 +1,73 @@
+#include "cli/args.h"
+
+#include "tests/support/support.h"
+
+typedef struct args_case {
+    const char *argv[8];
+    rl_status status;
+    const char *says; // part of the sentence, or NULL
+    command command;
+    const char *subject;
+    size_t n_set;
+} args_case;
+
+static const args_case cases[] = {
+    {{"r.json"}, RL_OK, NULL, COMMAND_TRAIN, "r.json", 0},
+    {{"r.json", "--set", "a.b=1", "--set=c.d=e=f", "--dry-run"},
+     RL_OK,
+     NULL,
+     COMMAND_TRAIN,
+     "r.json",
+     2},
+    {{"--overwrite", "r.json"}, RL_OK, NULL, COMMAND_TRAIN, "r.json", 0},
+    {{"score", "m", "--in", "f"}, RL_OK, NULL, COMMAND_SCORE, "m", 0},
+    {{"score", "m", "--in=f", "--threads", "2"}, RL_OK, NULL, COMMAND_SCORE, "m", 0},
+    {{"doctor"}, RL_OK, NULL, COMMAND_DOCTOR, NULL, 0},
+    {{"--version"}, RL_OK, NULL, COMMAND_VERSION, NULL, 0},
+    {{"-h"}, RL_OK, NULL, COMMAND_HELP, NULL, 0},
+    {{"--help-recipe", "--markdown"}, RL_OK, NULL, COMMAND_HELP_RECIPE, NULL, 0},
+    {{NULL}, RL_BAD_RECIPE, "no recipe given", 0, NULL, 0},
+    {{"r.json", "--dryrun"}, RL_BAD_RECIPE, "did you mean '--dry-run'?", 0, NULL, 0},
+    {{"r.json", "--set"}, RL_BAD_RECIPE, "wants a value", 0, NULL, 0},
+    {{"r.json", "s.json"}, RL_BAD_RECIPE, "one argument too many", 0, NULL, 0},
+    {{"r.json", "--in", "x"}, RL_BAD_RECIPE, "does not belong to training", 0, NULL, 0},
+    {{"r.json", "--dry-run=yes"}, RL_BAD_RECIPE, "takes no value", 0, NULL, 0},
+    {{"score", "m"}, RL_BAD_RECIPE, "--in FILE", 0, NULL, 0},
+    {{"score", "m", "--in", "f", "--threads", "0"}, RL_BAD_RECIPE, "1 to 1024", 0, NULL, 0},
+    {{"score", "m", "--in", "f", "--threads", "2x"}, RL_BAD_RECIPE, "1 to 1024", 0, NULL, 0},
+};
+
+static void table(void **state) {
+    (void)state;
+    for (size_t i = 0; i < RL_COUNT(cases); i++) {
+        const char *set[8], *given[9] = {"rl-train"};
+        char *argv[9];
+        args a = {.set = set};
+        rl_err err = {""};
+        int argc = 1;
+        while (argc < 9 && cases[i].argv[argc - 1] != NULL) {
+            given[argc] = cases[i].argv[argc - 1];
+            argc++;
+        }
+        memcpy(argv, given, sizeof argv);
+        if (args_parse(argc, argv, &a, &err) != cases[i].status) {
+            fail_msg("case %zu: %s", i, err.text);
+        }
+        if (cases[i].status != RL_OK) {
+            if (strstr(err.text, cases[i].says) == NULL) {
+                fail_msg("case %zu does not say <%s>: %s", i, cases[i].says, err.text);
+            }
+            continue;
+        }
+        assert_int_equal(a.command, cases[i].command);
+        assert_int_equal(a.n_set, cases[i].n_set);
+        if (cases[i].subject != NULL) {
+            assert_string_equal(a.subject, cases[i].subject);
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(table)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,170 @@
+#!/usr/bin/env bash
+# The command line as a user meets it: what a run leaves, and one clear sentence with the right exit code for
+# everything that can be wrong. Usage: test_cli.sh FOLDER_OF_PROGRAMS
+set -u
+bin=$(cd "$1" && pwd)
+root=$(cd "$(dirname "$0")/../.." && pwd)
+golden=$root/tests/golden
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failures=0
+unset OPENBLAS_CORETYPE
+
+fail() {
+  echo "FAILED: $*"
+  failures=$((failures + 1))
+}
+
+cat >toy.json <<EOF
+{
+  "model": {"path": "$golden/models/tiny-chat"},
+  "data": {"train": "$golden/data/toy_problems.jsonl"},
+  "rollout": {"prompts": 2, "group_size": 2, "turns": 2, "max_new_tokens": 8},
+  "rewards": [{"name": "code_tests"}],
+  "algo": {"name": "murphy"},
+  "run": {"steps": 2}
+}
+EOF
+
+# expect CODE WORDS COMMAND...: the command ends with CODE, says WORDS on one line of standard error, and the
+# sanitizers stay silent.
+expect() {
+  local code=$1 words=$2 got
+  shift 2
+  "$@" >out 2>err
+  got=$?
+  [ "$got" = "$code" ] || fail "exit code $got, not $code: $* : $(head -3 err)"
+  grep -qF -- "$words" err out || fail "does not say '$words': $* : $(head -3 err)"
+  if grep -qE 'AddressSanitizer|runtime error' err; then fail "sanitizer: $* : $(head -20 err)"; fi
+}
+train() { expect "$1" "$2" "$bin/rl-train" toy.json "${@:3}"; }
+
+# Help and version go to standard output.
+expect 0 "rl-train 0." "$bin/rl-train" --version
+expect 0 "usage: rl-train" "$bin/rl-train" --help
+expect 0 "rollout.group_size" "$bin/rl-train" --help-recipe
+expect 2 "no recipe given" "$bin/rl-train"
+expect 2 "did you mean '--dry-run'?" "$bin/rl-train" toy.json --dry-rum
+expect 2 "--resume" "$bin/rl-train" toy.json --resume
+
+# Recipes.
+expect 2 "absent.json" "$bin/rl-train" absent.json
+train 2 "did you mean 'steps'?" --set run.stepz=3
+train 2 "unknown algorithm 'ppo'" --set algo.name=ppo
+train 2 "'rollout.group_size'" --set rollout.group_size=-1
+train 2 "max_new_tokens" --set rollout.max_new_tokens=100000
+
+# Models. A copy with one thing broken each.
+broken() {
+  rm -rf broken
+  cp -r "$golden/models/tiny-chat" broken
+}
+train 2 "nowhere" --set model.path=nowhere
+broken; rm broken/model.safetensors
+train 2 "model.safetensors" --set model.path=broken
+broken; head -c 100 "$golden/models/tiny-chat/model.safetensors" >broken/model.safetensors
+train 2 "model.safetensors" --set model.path=broken
+broken; printf '\377\377\377\377\377\377\377\177{}' >broken/model.safetensors
+train 2 "model.safetensors" --set model.path=broken
+broken; head -c -1000 "$golden/models/tiny-chat/model.safetensors" >broken/model.safetensors
+train 2 "model.safetensors" --set model.path=broken
+broken; sed -i 's/"llama"/"mixtral"/' broken/config.json
+train 2 "mixtral" --set model.path=broken
+broken; echo '{' >broken/config.json
+train 2 "config.json" --set model.path=broken
+broken; rm broken/tokenizer.json
+train 2 "tokenizer" --set model.path=broken
+broken; python3 -c '
+import json
+t = json.load(open("broken/tokenizer.json"))
+t["model"]["merges"] = []
+json.dump(t, open("broken/tokenizer.json", "w"))'
+train 2 "merges" --set model.path=broken
+printf 'GGUF\003\000\000\000' >short.gguf
+train 2 "short.gguf" --set model.path=short.gguf
+printf 'GGUF\003\000\000\000\377\377\377\377\377\377\377\177\377\377\377\377\377\377\377\177' >hostile.gguf
+train 2 "hostile.gguf" --set model.path=hostile.gguf
+
+# Data.
+train 2 "nothing.jsonl" --set data.train=nothing.jsonl
+echo '{"task_id": 1, "prompt": "p", "code": "c", "test_list": ["assert f(1) == 1"]' >bad.jsonl
+train 2 "line 1" --set data.train=bad.jsonl
+echo '{"task_id": 1, "prompt": "p", "code": "c", "test_list": []}' >bad.jsonl
+train 2 "test" --set data.train=bad.jsonl
+: >empty.jsonl
+train 2 "empty.jsonl" --set data.train=empty.jsonl
+train 2 "max_prompt_tokens" --set data.max_prompt_tokens=8
+
+# Nothing above may have left a run behind.
+[ ! -e runs ] || fail "a refused recipe left 'runs'"
+
+# A dry run writes nothing and shows the prompt with its ids.
+train 0 "first prompt" --dry-run
+grep -q "memory estimate" out || fail "no memory estimate in the dry run"
+[ ! -e runs ] || fail "a dry run left 'runs'"
+
+# Scoring.
+echo '{"ids": [1, 5, 9, 2]}' >ids.jsonl
+expect 0 '"logprobs":[' "$bin/rl-train" score "$golden/models/tiny-chat" --in ids.jsonl
+echo '{"ids": [1, 300]}' >ids.jsonl
+expect 2 "line 1" "$bin/rl-train" score "$golden/models/tiny-chat" --in ids.jsonl
+echo '{"id": [1]}' >ids.jsonl
+expect 2 "'ids'" "$bin/rl-train" score "$golden/models/tiny-chat" --in ids.jsonl
+expect 2 "absent" "$bin/rl-train" score "$golden/models/tiny-chat" --in absent.jsonl
+
+# From here on programs run, which needs the sandbox.
+if ! "$bin/rl-train" doctor >doctor 2>&1; then
+  echo "skipped the runs: $(cat doctor)"
+  [ "$failures" = 0 ]
+  exit
+fi
+
+train 0 "checkpoint"
+[ "$(wc -l <runs/toy/metrics.jsonl)" = 2 ] || fail "not two lines of metrics"
+for file in recipe.effective.json completions.jsonl checkpoint-2/DONE checkpoint-2/model.safetensors; do
+  [ -e "runs/toy/$file" ] || fail "no runs/toy/$file"
+done
+train 2 "--overwrite"
+train 0 "checkpoint" --overwrite
+# The effective recipe is a recipe, and repeats the run.
+cp runs/toy/completions.jsonl first.jsonl
+expect 0 "checkpoint" "$bin/rl-train" runs/toy/recipe.effective.json --set run.dir=again
+cmp -s first.jsonl again/completions.jsonl || fail "the effective recipe gives another run"
+# A checkpoint can be trained on.
+train 0 "checkpoint" --set model.path=runs/toy/checkpoint-2 --set run.dir=onward
+
+# Evaluation: a row of its own before training and after every step.
+train 0 "eval at step 0" --set run.dir=evaluated --set "data.eval=$golden/data/toy_problems.jsonl" --set eval.every=1
+[ "$(grep -c '"eval/reward"' evaluated/metrics.jsonl)" = 3 ] || fail "not three rows of evaluation"
+grep '"eval/reward"' evaluated/metrics.jsonl | grep -q '"loss"' && fail "an evaluation's row has a loss"
+
+# Ctrl-C ends after the step, with a checkpoint.
+"$bin/rl-train" toy.json --set run.dir=stopped --set run.steps=100000 >out 2>err &
+pid=$!
+for _ in $(seq 300); do
+  [ -s stopped/metrics.jsonl ] && break
+  sleep 0.1
+done
+kill -INT "$pid"
+wait "$pid"
+code=$?
+[ "$code" = 130 ] || fail "exit code $code after Ctrl-C, not 130: $(tail -3 err)"
+last=$(wc -l <stopped/metrics.jsonl)
+[ -e "stopped/checkpoint-$last/DONE" ] || fail "no checkpoint of step $last after Ctrl-C"
+
+# A full disk: a file system of 300 KiB, where the checkpoint does not fit (needs root).
+if [ "$(id -u)" = 0 ] && mkdir small && mount -t tmpfs -o size=300k tmpfs small 2>/dev/null; then
+  train 4 "no space left" --set run.dir=small/run
+  ls small/run | grep -q tmp && fail "a full disk left half a checkpoint: $(ls small/run)"
+  [ -e small/run/checkpoint-2 ] && fail "a full disk left a checkpoint"
+  head -c 290k /dev/zero >small/filler 2>/dev/null
+  rm -rf small/run
+  train 2 "no space left" --set run.dir=small/run
+  umount small
+else
+  echo "skipped the full disk: no small file system can be mounted here"
+fi
+
+[ "$failures" = 0 ] && echo "all of the command line behaves"
+[ "$failures" = 0 ]
