@@ -136,7 +136,7 @@ static rl_status reserve(rl_policy *policy, const rl_forest *forest, bool trains
         if (status != RL_OK) {
             return rl_fail(err, status,
                            "no memory for %.0f MiB of activations of %d tokens; try a smaller "
-                           "'compute.max_tokens'",
+                           "'compute.micro_tokens'",
                            (double)carver.used / 1048576.0, (int)forest->n_rows);
         }
         policy->work_bytes = carver.used;
