@@ -43,7 +43,7 @@ train() { expect "$1" "$2" "$bin/rl-train" toy.json "${@:3}"; }
 # Help and version go to standard output.
 expect 0 "rl-train 0." "$bin/rl-train" --version
 expect 0 "usage: rl-train" "$bin/rl-train" --help
-expect 0 "rollout.group_size" "$bin/rl-train" --help-recipe
+expect 0 "group_size" "$bin/rl-train" --help-recipe
 expect 2 "no recipe given" "$bin/rl-train"
 expect 2 "did you mean '--dry-run'?" "$bin/rl-train" toy.json --dry-rum
 expect 2 "--resume" "$bin/rl-train" toy.json --resume
@@ -158,8 +158,8 @@ if [ "$(id -u)" = 0 ] && mkdir small && mount -t tmpfs -o size=300k tmpfs small 
   train 4 "no space left" --set run.dir=small/run
   ls small/run | grep -q tmp && fail "a full disk left half a checkpoint: $(ls small/run)"
   [ -e small/run/checkpoint-2 ] && fail "a full disk left a checkpoint"
-  head -c 290k /dev/zero >small/filler 2>/dev/null
   rm -rf small/run
+  head -c 1M /dev/zero >small/filler 2>/dev/null
   train 2 "no space left" --set run.dir=small/run
   umount small
 else
