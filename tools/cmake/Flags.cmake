@@ -27,6 +27,10 @@ endif()
 if(RL_SANITIZE)
   set(RL_SANITIZE_FLAGS -fsanitize=${RL_SANITIZE} -fno-sanitize-recover=all)
 endif()
+option(RL_FUZZ "build the fuzz targets as libFuzzer programs (clang)" OFF)
+if(RL_FUZZ AND CMAKE_C_COMPILER_ID MATCHES Clang)
+  list(APPEND RL_SANITIZE_FLAGS -fsanitize=fuzzer-no-link) # the fuzzer steers by the coverage of the rooms
+endif()
 
 # Files whose name ends in an instruction set are compiled for it; cpuid.c picks at run time.
 function(rl_isa_flags)
