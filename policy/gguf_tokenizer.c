@@ -1,78 +1,27 @@
 #include "policy/gguf_tokenizer.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "policy/gguf_pre.h"
+#include "policy/gguf_vocab.h"
 #include "policy/pattern.h"
 #include "rl/core/alloc.h"
 #include "rl/core/json.h"
-#include "rl/core/map.h"
-#include "rl/core/unicode.h"
-
-/* "tokenizer.ggml.token_type" */
-enum { KIND_NORMAL = 1, KIND_UNKNOWN = 2, KIND_CONTROL = 3, KIND_USER = 4, KIND_BYTE = 6 };
 
 #define MARK "\xe2\x96\x81" // U+2581, SentencePiece's space
-
-typedef struct vocab {
-    const rl_gguf *file;
-    size_t n_tokens;
-    rl_map *id; // by text
-} vocab;
 
 static void put(rl_json_writer *w, const char *key, const char *text) {
     rl_json_put_text(w, key, text, strlen(text));
 }
 
-static int kind_of(const vocab *v, size_t i) {
-    double kind;
-    return rl_gguf_list_real(v->file, "tokenizer.ggml.token_type", i, &kind) ? (int)kind
-                                                                             : KIND_NORMAL;
-}
-
-static const char *token(const vocab *v, size_t i, size_t *len) {
-    const char *text = "";
-    *len = 0;
-    (void)rl_gguf_list_text(v->file, "tokenizer.ggml.tokens", i, &text, len); // i is in the list
-    return text;
-}
-
-// JSON carries neither zero bytes nor invalid UTF-8.
-static bool is_text(const char *text, size_t len) {
-    return rl_utf8_valid(text, len) && memchr(text, 0, len) == NULL;
-}
-
-static rl_status read_vocab(vocab *v, rl_err *err) {
-    const char *text;
-    size_t len;
-    if (!rl_gguf_list(v->file, "tokenizer.ggml.tokens", &v->n_tokens) || v->n_tokens == 0 ||
-        v->n_tokens > INT32_MAX) {
-        return rl_fail(err, RL_IO, "the metadata have no list 'tokenizer.ggml.tokens'");
-    }
-    v->id = rl_map_new(v->n_tokens);
-    for (size_t i = 0; i < v->n_tokens; i++) {
-        if (!rl_gguf_list_text(v->file, "tokenizer.ggml.tokens", i, &text, &len) ||
-            !is_text(text, len)) {
-            return rl_fail(err, RL_IO, "token %zu of the metadata is not valid text", i);
-        }
-        if (!rl_map_add(v->id, text, len, (int64_t)i)) {
-            return rl_fail(err, RL_IO, "token '%.*s' is twice in the metadata",
-                           len < 100 ? (int)len : 100, text);
-        }
-    }
-    return RL_OK;
-}
-
-static void put_added_tokens(const vocab *v, rl_json_writer *w) {
+static void put_added_tokens(const rl_gguf_vocab *v, rl_json_writer *w) {
     static const char *const no[] = {"single_word", "lstrip", "rstrip", "normalized"};
     rl_json_open_list(w, "added_tokens");
     for (size_t i = 0; i < v->n_tokens; i++) {
-        int kind = kind_of(v, i);
+        int kind = rl_gguf_vocab_kind(v, i);
         size_t len;
-        const char *text = token(v, i, &len);
-        if (len == 0 || (kind != KIND_CONTROL && kind != KIND_USER)) {
+        const char *text = rl_gguf_vocab_token(v, i, &len);
+        if (len == 0 || (kind != RL_GGUF_KIND_CONTROL && kind != RL_GGUF_KIND_USER)) {
             continue;
         }
         rl_json_open_object(w, NULL);
@@ -81,7 +30,7 @@ static void put_added_tokens(const vocab *v, rl_json_writer *w) {
         for (size_t k = 0; k < sizeof no / sizeof no[0]; k++) {
             rl_json_put_bool(w, no[k], false);
         }
-        rl_json_put_bool(w, "special", kind == KIND_CONTROL);
+        rl_json_put_bool(w, "special", kind == RL_GGUF_KIND_CONTROL);
         rl_json_close_object(w);
     }
     rl_json_close_list(w);
@@ -178,16 +127,6 @@ static void put_marks(rl_json_writer *w, bool prefix) {
     rl_json_close_object(w);
 }
 
-// The text of the token whose id stands under key; NULL when there is none.
-static const char *named_token(const rl_gguf *file, const char *key, int64_t *id, size_t *len) {
-    const char *text;
-    if (!rl_gguf_integer(file, key, id) || *id < 0 ||
-        !rl_gguf_list_text(file, "tokenizer.ggml.tokens", (size_t)*id, &text, len)) {
-        return NULL;
-    }
-    return text;
-}
-
 static void put_template_item(rl_json_writer *w, const char *kind, const char *id, size_t id_len,
                               int type_id) {
     rl_json_open_object(w, NULL);
@@ -199,7 +138,7 @@ static void put_template_item(rl_json_writer *w, const char *kind, const char *i
 }
 
 // bos and eos around each sequence, where the metadata ask for them.
-static void put_frame(const vocab *v, bool add_bos, rl_json_writer *w) {
+static void put_frame(const rl_gguf_vocab *v, bool add_bos, rl_json_writer *w) {
     static const char *const keys[2] = {"tokenizer.ggml.bos_token_id",
                                         "tokenizer.ggml.eos_token_id"};
     static const char *const forms[2] = {"single", "pair"}, *const sequence[2] = {"A", "B"};
@@ -210,7 +149,7 @@ static void put_frame(const vocab *v, bool add_bos, rl_json_writer *w) {
     (void)rl_gguf_bool(v->file, "tokenizer.ggml.add_bos_token", &add[0]); // stay as they are
     (void)rl_gguf_bool(v->file, "tokenizer.ggml.add_eos_token", &add[1]); // where absent
     for (int i = 0; i < 2; i++) {
-        text[i] = add[i] ? named_token(v->file, keys[i], &id[i], &len[i]) : NULL;
+        text[i] = add[i] ? rl_gguf_named_token(v->file, keys[i], &id[i], &len[i]) : NULL;
     }
     rl_json_open_object(w, "post_processor");
     put(w, "type", "TemplateProcessing");
@@ -247,143 +186,13 @@ static void put_frame(const vocab *v, bool add_bos, rl_json_writer *w) {
     rl_json_close_object(w);
 }
 
-static void put_vocab(const vocab *v, rl_json_writer *w) {
-    rl_str key = {0};
-    rl_json_open_object(w, "vocab");
-    for (size_t i = 0; i < v->n_tokens; i++) {
-        size_t len;
-        const char *text = token(v, i, &len);
-        rl_str_clear(&key);
-        rl_str_append_n(&key, text, len);
-        rl_json_put_int(w, rl_str_text(&key), (int64_t)i);
-    }
-    rl_json_close_object(w);
-    rl_str_release(&key);
-}
-
-// As the metadata have them, "left right", once both and their joint token are known to exist.
-static rl_status put_merges(const vocab *v, rl_json_writer *w, rl_err *err) {
-    rl_str joint = {0};
-    size_t n;
-    rl_status status = RL_OK;
-    if (!rl_gguf_list(v->file, "tokenizer.ggml.merges", &n) || n == 0) {
-        return rl_fail(err, RL_UNSUPPORTED, "the tokenizer in the metadata has no merges");
-    }
-    rl_json_open_list(w, "merges");
-    for (size_t i = 0; i < n && status == RL_OK; i++) {
-        const char *text = "", *space = NULL;
-        size_t len = 0, left;
-        int64_t id;
-        if (rl_gguf_list_text(v->file, "tokenizer.ggml.merges", i, &text, &len) && len > 1) {
-            space = memchr(text + 1, ' ', len - 1);
-        }
-        left = space != NULL ? (size_t)(space - text) : 0;
-        rl_str_clear(&joint);
-        rl_str_append_n(&joint, text, left);
-        rl_str_append_n(&joint, text + left + (space != NULL), len - left - (space != NULL));
-        if (space == NULL || !rl_map_get(v->id, text, left, &id) ||
-            !rl_map_get(v->id, space + 1, len - left - 1, &id) ||
-            !rl_map_get(v->id, joint.ptr, joint.len, &id)) {
-            status = rl_fail(err, RL_IO, "merge %zu of the metadata is not in its vocabulary", i);
-        } else {
-            rl_json_put_text(w, NULL, text, len);
-        }
-    }
-    rl_json_close_list(w);
-    rl_str_release(&joint);
-    return status;
-}
-
-/* A way to make a token of two others; SentencePiece prefers the token of the highest score. */
-typedef struct split {
-    double score, left_score, right_score;
-    size_t token, left_len;
-} split;
-
-static int by_score(const void *left, const void *right) {
-    const split *a = left, *b = right;
-    const double x[3] = {a->score, a->left_score, a->right_score};
-    const double y[3] = {b->score, b->left_score, b->right_score};
-    for (int i = 0; i < 3; i++) {
-        if (x[i] != y[i]) {
-            return x[i] > y[i] ? -1 : 1;
-        }
-    }
-    if (a->token != b->token) {
-        return a->token < b->token ? -1 : 1;
-    }
-    return a->left_len < b->left_len ? -1 : a->left_len > b->left_len;
-}
-
-// Pieces of text that the model makes, and so merges: not control tokens, not bytes.
-static bool is_piece(const vocab *v, size_t i) {
-    int kind = kind_of(v, i);
-    return kind != KIND_CONTROL && kind != KIND_UNKNOWN && kind != KIND_BYTE;
-}
-
-static void add_splits(const vocab *v, size_t i, split **list, size_t *n, size_t *cap) {
-    size_t len;
-    const char *text = token(v, i, &len);
-    split s = {.token = i};
-    (void)rl_gguf_list_real(v->file, "tokenizer.ggml.scores", i, &s.score); // all are there
-    for (s.left_len = 1; s.left_len < len; s.left_len++) {
-        int64_t left, right;
-        if (((uint8_t)text[s.left_len] & 0xc0) == 0x80 || // within a character
-            !rl_map_get(v->id, text, s.left_len, &left) ||
-            !rl_map_get(v->id, text + s.left_len, len - s.left_len, &right) ||
-            !is_piece(v, (size_t)left) || !is_piece(v, (size_t)right)) {
-            continue;
-        }
-        (void)rl_gguf_list_real(v->file, "tokenizer.ggml.scores", (size_t)left, &s.left_score);
-        (void)rl_gguf_list_real(v->file, "tokenizer.ggml.scores", (size_t)right, &s.right_score);
-        if (*n == *cap) {
-            *cap = *cap == 0 ? 1024 : 2 * *cap;
-            *list = rl_realloc(*list, *cap, sizeof **list);
-        }
-        (*list)[(*n)++] = s;
-    }
-}
-
-static rl_status put_merges_of_scores(const vocab *v, rl_json_writer *w, rl_err *err) {
-    split *list = NULL;
-    size_t n = 0, cap = 0, n_scores;
-    if (!rl_gguf_list(v->file, "tokenizer.ggml.scores", &n_scores) || n_scores != v->n_tokens) {
-        return rl_fail(err, RL_UNSUPPORTED,
-                       "the tokenizer in the metadata has neither merges nor scores");
-    }
-    for (size_t i = 0; i < n_scores; i++) {
-        double score;
-        if (!rl_gguf_list_real(v->file, "tokenizer.ggml.scores", i, &score) || isnan(score)) {
-            return rl_fail(err, RL_IO, "the score of token %zu in the metadata is no number", i);
-        }
-    }
-    for (size_t i = 0; i < v->n_tokens; i++) {
-        if (is_piece(v, i)) {
-            add_splits(v, i, &list, &n, &cap);
-        }
-    }
-    if (n > 0) {
-        qsort(list, n, sizeof *list, by_score);
-    }
-    rl_json_open_list(w, "merges");
-    for (size_t i = 0; i < n; i++) {
-        size_t len;
-        const char *text = token(v, list[i].token, &len);
-        rl_json_open_list(w, NULL);
-        rl_json_put_text(w, NULL, text, list[i].left_len);
-        rl_json_put_text(w, NULL, text + list[i].left_len, len - list[i].left_len);
-        rl_json_close_list(w);
-    }
-    rl_json_close_list(w);
-    rl_free(list);
-    return RL_OK;
-}
-
-static rl_status put_model(const vocab *v, const rl_gguf_pre *pre, rl_json_writer *w, rl_err *err) {
+static rl_status put_model(const rl_gguf_vocab *v, const rl_gguf_pre *pre, rl_json_writer *w,
+                           rl_err *err) {
     int64_t id;
     size_t len;
     const char *unk =
-        pre == NULL ? named_token(v->file, "tokenizer.ggml.unknown_token_id", &id, &len) : NULL;
+        pre == NULL ? rl_gguf_named_token(v->file, "tokenizer.ggml.unknown_token_id", &id, &len)
+                    : NULL;
     rl_status status;
     rl_json_open_object(w, "model");
     put(w, "type", "BPE");
@@ -398,8 +207,8 @@ static rl_status put_model(const vocab *v, const rl_gguf_pre *pre, rl_json_write
     rl_json_put_bool(w, "fuse_unk", pre == NULL);
     rl_json_put_bool(w, "byte_fallback", pre == NULL);
     rl_json_put_bool(w, "ignore_merges", pre != NULL && pre->ignore_merges);
-    put_vocab(v, w);
-    status = pre != NULL ? put_merges(v, w, err) : put_merges_of_scores(v, w, err);
+    rl_gguf_put_vocab(v, w);
+    status = pre != NULL ? rl_gguf_put_merges(v, w, err) : rl_gguf_put_merges_of_scores(v, w, err);
     rl_json_close_object(w);
     return status;
 }
@@ -428,13 +237,13 @@ static rl_status find_kind(const rl_gguf *file, const rl_gguf_pre **pre, rl_err 
 }
 
 rl_status rl_gguf_tokenizer_json(const rl_gguf *file, rl_str *out, rl_err *err) {
-    vocab v = {.file = file};
+    rl_gguf_vocab v = {0};
     rl_json_writer w = {.out = out};
     const rl_gguf_pre *pre;
     bool prefix = true;
     rl_status status = find_kind(file, &pre, err);
     if (status == RL_OK) {
-        status = read_vocab(&v, err);
+        status = rl_gguf_vocab_read(&v, file, err);
     }
     if (status == RL_OK) {
         rl_json_open_object(&w, NULL);
@@ -454,7 +263,7 @@ rl_status rl_gguf_tokenizer_json(const rl_gguf *file, rl_str *out, rl_err *err) 
         status = put_model(&v, pre, &w, err);
         rl_json_close_object(&w);
     }
-    rl_map_free(v.id);
+    rl_gguf_vocab_release(&v);
     return status;
 }
 
@@ -472,8 +281,8 @@ rl_status rl_gguf_tokenizer_config_json(const rl_gguf *file, int32_t max_positio
     int64_t id;
     rl_json_open_object(&w, NULL);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        text = named_token(file, names[i][1], &id, &len);
-        if (text != NULL && !is_text(text, len)) {
+        text = rl_gguf_named_token(file, names[i][1], &id, &len);
+        if (text != NULL && !rl_gguf_is_text(text, len)) {
             return rl_fail(err, RL_IO, "token %lld of the metadata is not valid text",
                            (long long)id);
         }
@@ -482,7 +291,7 @@ rl_status rl_gguf_tokenizer_config_json(const rl_gguf *file, int32_t max_positio
         }
     }
     if (rl_gguf_text(file, "tokenizer.chat_template", &text, &len)) {
-        if (!is_text(text, len)) {
+        if (!rl_gguf_is_text(text, len)) {
             return rl_fail(err, RL_IO, "the chat template in the metadata is not valid text");
         }
         rl_json_put_text(&w, "chat_template", text, len);

@@ -72,6 +72,7 @@ static rl_status open_shard(rl_checkpoint *cp, const char *name, rl_err *err) {
 
 static const rl_weight *find_in_shards(const rl_checkpoint *cp, const char *name, size_t *shard) {
     const rl_weight *w = NULL;
+    *shard = 0;
     for (size_t i = 0; i < cp->n_shards && w == NULL; i++) {
         w = rl_safetensors_find(cp->shard[i], name);
         *shard = i;

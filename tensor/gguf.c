@@ -7,8 +7,6 @@
  */
 #include "rl/tensor/gguf.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +20,7 @@
 struct rl_gguf {
     rl_map_file file; // empty when parsed from memory
     rl_arena *arena;
-    gguf_meta meta;
+    rl_gguf_meta meta;
     rl_weight *weight;
     size_t n_weights;
     rl_map *by_name;
@@ -54,17 +52,17 @@ static const struct ggml_type {
 
 enum { ENTRY_MIN = 8 + 4 + 4 + 8 }; // least bytes of one tensor's entry
 
-static rl_status read_sizes(gguf_cursor *c, rl_weight *w, rl_err *err) {
-    uint32_t rank = gguf_u32(c);
+static rl_status read_sizes(rl_gguf_cursor *c, rl_weight *w, rl_err *err) {
+    uint32_t rank = rl_gguf_u32(c);
     if (c->ended || rank > 4) {
-        return gguf_damaged(c, err, "tensor '%s' has more than 4 dimensions", w->name);
+        return rl_gguf_damaged(c, err, "tensor '%s' has more than 4 dimensions", w->name);
     }
     w->rank = (int32_t)rank;
     for (uint32_t d = 0; d < rank; d++) {
-        uint64_t size = gguf_u64(c);
+        uint64_t size = rl_gguf_u64(c);
         if (c->ended || size < 1 || size > INT64_MAX) {
-            return gguf_damaged(c, err, "tensor '%s' has a dimension of %llu", w->name,
-                                (unsigned long long)size);
+            return rl_gguf_damaged(c, err, "tensor '%s' has a dimension of %llu", w->name,
+                                   (unsigned long long)size);
         }
         w->shape[rank - 1 - d] = (int64_t)size;
     }
@@ -72,7 +70,7 @@ static rl_status read_sizes(gguf_cursor *c, rl_weight *w, rl_err *err) {
 }
 
 // Offsets stay relative (in *offset) until the start of the data is known.
-static rl_status read_entry(gguf_cursor *c, rl_arena *arena, rl_weight *w, uint64_t *offset,
+static rl_status read_entry(rl_gguf_cursor *c, rl_arena *arena, rl_weight *w, uint64_t *offset,
                             rl_err *err) {
     const struct ggml_type *type;
     const char *name;
@@ -80,18 +78,18 @@ static rl_status read_entry(gguf_cursor *c, rl_arena *arena, rl_weight *w, uint6
     int64_t n = 1;
     uint32_t id;
     rl_status status;
-    if (!gguf_string(c, &name, &name_len) || !gguf_is_name(name, name_len)) {
-        return gguf_damaged(c, err, "the name of a tensor is not readable");
+    if (!rl_gguf_string(c, &name, &name_len) || !rl_gguf_is_name(name, name_len)) {
+        return rl_gguf_damaged(c, err, "the name of a tensor is not readable");
     }
     w->name = rl_arena_strndup(arena, name, name_len);
     status = read_sizes(c, w, err);
     if (status != RL_OK) {
         return status;
     }
-    id = gguf_u32(c);
-    *offset = gguf_u64(c);
+    id = rl_gguf_u32(c);
+    *offset = rl_gguf_u64(c);
     if (c->ended) {
-        return gguf_damaged(c, err, "it ends within the list of tensors");
+        return rl_gguf_damaged(c, err, "it ends within the list of tensors");
     }
     type = id < sizeof ggml_types / sizeof ggml_types[0] ? &ggml_types[id] : NULL;
     if (type == NULL || type->name == NULL) {
@@ -103,15 +101,15 @@ static rl_status read_entry(gguf_cursor *c, rl_arena *arena, rl_weight *w, uint6
     w->stored = type->stored;
     for (int32_t d = 0; d < w->rank; d++) {
         if (__builtin_mul_overflow(n, w->shape[d], &n)) {
-            return gguf_damaged(c, err, "tensor '%s' is larger than any file", w->name);
+            return rl_gguf_damaged(c, err, "tensor '%s' is larger than any file", w->name);
         }
     }
     if ((w->rank > 0 ? w->shape[w->rank - 1] : 1) % type->block != 0) {
-        return gguf_damaged(c, err, "a row of tensor '%s' is no multiple of %d values", w->name,
-                            type->block);
+        return rl_gguf_damaged(c, err, "a row of tensor '%s' is no multiple of %d values", w->name,
+                               type->block);
     }
     if (__builtin_mul_overflow(n / type->block, type->block_bytes, &n)) {
-        return gguf_damaged(c, err, "tensor '%s' is larger than any file", w->name);
+        return rl_gguf_damaged(c, err, "tensor '%s' is larger than any file", w->name);
     }
     w->n_bytes = (size_t)n;
     return RL_OK;
@@ -123,7 +121,7 @@ static int by_place(const void *left, const void *right) {
     return pa < pb ? -1 : pa > pb;
 }
 
-static rl_status check_overlap(const rl_gguf *gguf, const gguf_cursor *c, rl_err *err) {
+static rl_status check_overlap(const rl_gguf *gguf, const rl_gguf_cursor *c, rl_err *err) {
     rl_weight **sorted = rl_alloc(gguf->n_weights, sizeof(rl_weight *));
     rl_status status = RL_OK;
     for (size_t i = 0; i < gguf->n_weights; i++) {
@@ -133,33 +131,35 @@ static rl_status check_overlap(const rl_gguf *gguf, const gguf_cursor *c, rl_err
     for (size_t i = 1; i < gguf->n_weights && status == RL_OK; i++) {
         const rl_weight *a = sorted[i - 1], *b = sorted[i];
         if ((const uint8_t *)a->bytes + a->n_bytes > (const uint8_t *)b->bytes) {
-            status = gguf_damaged(c, err, "tensors '%s' and '%s' overlap", a->name, b->name);
+            status = rl_gguf_damaged(c, err, "tensors '%s' and '%s' overlap", a->name, b->name);
         }
     }
     rl_free(sorted);
     return status;
 }
 
-static rl_status place(const gguf_cursor *c, rl_weight *w, uint64_t offset, size_t data_begin,
+static rl_status place(const rl_gguf_cursor *c, rl_weight *w, uint64_t offset, size_t data_begin,
                        size_t alignment, rl_err *err) {
     size_t data_len = c->len - data_begin;
     if (offset % alignment != 0) {
-        return gguf_damaged(c, err, "tensor '%s' is not aligned to %zu bytes", w->name, alignment);
+        return rl_gguf_damaged(c, err, "tensor '%s' is not aligned to %zu bytes", w->name,
+                               alignment);
     }
     if (offset > data_len || w->n_bytes > data_len - offset) {
-        return gguf_damaged(c, err, "tensor '%s' should have %zu bytes, but the file ends before",
-                            w->name, w->n_bytes);
+        return rl_gguf_damaged(c, err,
+                               "tensor '%s' should have %zu bytes, but the file ends before",
+                               w->name, w->n_bytes);
     }
     w->bytes = c->bytes + data_begin + offset;
     return RL_OK;
 }
 
-static rl_status read_tensors(rl_gguf *gguf, gguf_cursor *c, uint64_t n, rl_err *err) {
+static rl_status read_tensors(rl_gguf *gguf, rl_gguf_cursor *c, uint64_t n, rl_err *err) {
     uint64_t *offset;
     size_t alignment = gguf->meta.alignment, data_begin;
     rl_status status = RL_OK;
     if (n > (c->len - c->at) / ENTRY_MIN) {
-        return gguf_damaged(c, err, "it is too short for %llu tensors", (unsigned long long)n);
+        return rl_gguf_damaged(c, err, "it is too short for %llu tensors", (unsigned long long)n);
     }
     gguf->weight = rl_arena_alloc(gguf->arena, (size_t)n, sizeof *gguf->weight);
     gguf->by_name = rl_map_new((size_t)n);
@@ -168,13 +168,13 @@ static rl_status read_tensors(rl_gguf *gguf, gguf_cursor *c, uint64_t n, rl_err 
         rl_weight *w = &gguf->weight[i];
         status = read_entry(c, gguf->arena, w, &offset[i], err);
         if (status == RL_OK && !rl_map_add(gguf->by_name, w->name, strlen(w->name), (int64_t)i)) {
-            status = gguf_damaged(c, err, "there are two tensors '%s'", w->name);
+            status = rl_gguf_damaged(c, err, "there are two tensors '%s'", w->name);
         }
     }
     gguf->n_weights = (size_t)n;
     data_begin = c->at + (alignment - c->at % alignment) % alignment;
     if (status == RL_OK && n > 0 && data_begin > c->len) {
-        status = gguf_damaged(c, err, "it ends before its data");
+        status = rl_gguf_damaged(c, err, "it ends before its data");
     }
     for (uint64_t i = 0; i < n && status == RL_OK; i++) {
         status = place(c, &gguf->weight[i], offset[i], data_begin, alignment, err);
@@ -183,7 +183,7 @@ static rl_status read_tensors(rl_gguf *gguf, gguf_cursor *c, uint64_t n, rl_err 
     return status == RL_OK ? check_overlap(gguf, c, err) : status;
 }
 
-static rl_status read_file(rl_gguf *gguf, gguf_cursor *c, rl_err *err) {
+static rl_status read_file(rl_gguf *gguf, rl_gguf_cursor *c, rl_err *err) {
     uint32_t version;
     uint64_t n_tensors, n_meta;
     rl_status status;
@@ -191,24 +191,24 @@ static rl_status read_file(rl_gguf *gguf, gguf_cursor *c, rl_err *err) {
         return rl_fail(err, RL_IO, "'%.200s' is not a GGUF file", c->name);
     }
     c->at = 4;
-    version = gguf_u32(c);
+    version = rl_gguf_u32(c);
     if (!c->ended && version != 2 && version != 3) {
         return rl_fail(err, RL_UNSUPPORTED,
                        "GGUF file '%.200s' has version %u; supported: 2 and 3, little-endian",
                        c->name, version);
     }
-    n_tensors = gguf_u64(c);
-    n_meta = gguf_u64(c);
+    n_tensors = rl_gguf_u64(c);
+    n_meta = rl_gguf_u64(c);
     if (c->ended) {
-        return gguf_damaged(c, err, "it ends within its header");
+        return rl_gguf_damaged(c, err, "it ends within its header");
     }
-    status = gguf_meta_read(&gguf->meta, c, n_meta, err);
+    status = rl_gguf_meta_read(&gguf->meta, c, n_meta, err);
     return status == RL_OK ? read_tensors(gguf, c, n_tensors, err) : status;
 }
 
 rl_status rl_gguf_parse(const void *bytes, size_t n_bytes, const char *name, rl_gguf **out,
                         rl_err *err) {
-    gguf_cursor c = {.bytes = bytes, .len = n_bytes, .name = name};
+    rl_gguf_cursor c = {.bytes = bytes, .len = n_bytes, .name = name};
     rl_gguf *gguf = rl_alloc(1, sizeof *gguf);
     rl_status status;
     *out = NULL;
@@ -240,7 +240,7 @@ rl_status rl_gguf_open(const char *path, rl_gguf **out, rl_err *err) {
 
 void rl_gguf_close(rl_gguf *file) {
     if (file != NULL) {
-        gguf_meta_release(&file->meta);
+        rl_gguf_meta_release(&file->meta);
         rl_fs_unmap(&file->file);
         rl_map_free(file->by_name);
         rl_arena_free(file->arena);
@@ -263,30 +263,30 @@ const rl_weight *rl_gguf_find(const rl_gguf *file, const char *name) {
 }
 
 bool rl_gguf_text(const rl_gguf *file, const char *key, const char **out, size_t *out_len) {
-    return gguf_meta_text(&file->meta, key, out, out_len);
+    return rl_gguf_meta_text(&file->meta, key, out, out_len);
 }
 
 bool rl_gguf_integer(const rl_gguf *file, const char *key, int64_t *out) {
-    return gguf_meta_integer(&file->meta, key, out);
+    return rl_gguf_meta_integer(&file->meta, key, out);
 }
 
 bool rl_gguf_real(const rl_gguf *file, const char *key, double *out) {
-    return gguf_meta_real(&file->meta, key, out);
+    return rl_gguf_meta_real(&file->meta, key, out);
 }
 
 bool rl_gguf_bool(const rl_gguf *file, const char *key, bool *out) {
-    return gguf_meta_bool(&file->meta, key, out);
+    return rl_gguf_meta_bool(&file->meta, key, out);
 }
 
 bool rl_gguf_list(const rl_gguf *file, const char *key, size_t *n_items) {
-    return gguf_meta_list(&file->meta, key, n_items);
+    return rl_gguf_meta_list(&file->meta, key, n_items);
 }
 
 bool rl_gguf_list_text(const rl_gguf *file, const char *key, size_t i, const char **out,
                        size_t *out_len) {
-    return gguf_meta_list_text(&file->meta, key, i, out, out_len);
+    return rl_gguf_meta_list_text(&file->meta, key, i, out, out_len);
 }
 
 bool rl_gguf_list_real(const rl_gguf *file, const char *key, size_t i, double *out) {
-    return gguf_meta_list_real(&file->meta, key, i, out);
+    return rl_gguf_meta_list_real(&file->meta, key, i, out);
 }

@@ -31,7 +31,7 @@ static const uint8_t kind_bytes[N_KINDS] = {
 };
 
 /* Points at the value's bytes: at the number, at the text's first byte, at a list's first item. */
-struct gguf_value {
+struct rl_gguf_value {
     kind type, item; // item: of a list
     const uint8_t *at;
     uint64_t len;    // of a text in bytes, of a list in items
@@ -40,7 +40,7 @@ struct gguf_value {
 
 enum { VALUE_MIN = 8 + 1 + 4 + 1 }; // least bytes of one key, type and value
 
-static bool take(gguf_cursor *c, size_t n, const uint8_t **out) {
+static bool take(rl_gguf_cursor *c, size_t n, const uint8_t **out) {
     if (c->ended || n > c->len - c->at) {
         c->ended = true;
         return false;
@@ -58,18 +58,18 @@ static uint64_t unsigned_at(const uint8_t *p, size_t n_bytes) {
     return x;
 }
 
-uint32_t gguf_u32(gguf_cursor *c) {
+uint32_t rl_gguf_u32(rl_gguf_cursor *c) {
     const uint8_t *p;
     return take(c, 4, &p) ? (uint32_t)unsigned_at(p, 4) : 0;
 }
 
-uint64_t gguf_u64(gguf_cursor *c) {
+uint64_t rl_gguf_u64(rl_gguf_cursor *c) {
     const uint8_t *p;
     return take(c, 8, &p) ? unsigned_at(p, 8) : 0;
 }
 
-bool gguf_string(gguf_cursor *c, const char **out, size_t *out_len) {
-    uint64_t len = gguf_u64(c);
+bool rl_gguf_string(rl_gguf_cursor *c, const char **out, size_t *out_len) {
+    uint64_t len = rl_gguf_u64(c);
     const uint8_t *p;
     if (c->ended || len > c->len || !take(c, (size_t)len, &p)) {
         c->ended = true;
@@ -80,7 +80,7 @@ bool gguf_string(gguf_cursor *c, const char **out, size_t *out_len) {
     return true;
 }
 
-bool gguf_is_name(const char *text, size_t text_len) {
+bool rl_gguf_is_name(const char *text, size_t text_len) {
     for (size_t i = 0; i < text_len; i++) {
         if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
             return false;
@@ -89,7 +89,7 @@ bool gguf_is_name(const char *text, size_t text_len) {
     return text_len >= 1 && text_len <= 255;
 }
 
-rl_status gguf_damaged(const gguf_cursor *c, rl_err *err, const char *fmt, ...) {
+rl_status rl_gguf_damaged(const rl_gguf_cursor *c, rl_err *err, const char *fmt, ...) {
     char what[320];
     va_list args;
     if (c->ended) { // whatever was found out of place, this is why
@@ -106,19 +106,19 @@ rl_status gguf_damaged(const gguf_cursor *c, rl_err *err, const char *fmt, ...) 
                    what);
 }
 
-static rl_status read_list(gguf_cursor *c, gguf_value *v, const char *key, rl_err *err) {
-    uint32_t item = gguf_u32(c);
+static rl_status read_list(rl_gguf_cursor *c, rl_gguf_value *v, const char *key, rl_err *err) {
+    uint32_t item = rl_gguf_u32(c);
     const uint8_t *p;
-    v->len = gguf_u64(c);
+    v->len = rl_gguf_u64(c);
     if (c->ended || item >= N_KINDS || item == KIND_LIST) {
-        return gguf_damaged(c, err, "metadata '%s' is a list of unknown type %u", key, item);
+        return rl_gguf_damaged(c, err, "metadata '%s' is a list of unknown type %u", key, item);
     }
     v->item = (kind)item;
     v->at = c->bytes + c->at;
     // A text takes 8 bytes at least, so this also bounds the index below by the file's size.
     if (v->len > (c->len - c->at) / (item == KIND_TEXT ? 8 : kind_bytes[item])) {
         c->ended = true;
-        return gguf_damaged(c, err, "metadata '%s' is too long", key);
+        return rl_gguf_damaged(c, err, "metadata '%s' is too long", key);
     }
     if (item != KIND_TEXT) {
         (void)take(c, (size_t)v->len * kind_bytes[item], &p); // fits: checked above
@@ -129,54 +129,54 @@ static rl_status read_list(gguf_cursor *c, gguf_value *v, const char *key, rl_er
         const char *text;
         size_t text_len;
         v->start[i] = (uint64_t)(c->bytes + c->at - v->at);
-        if (!gguf_string(c, &text, &text_len)) {
-            return gguf_damaged(c, err, "metadata '%s' is too long", key);
+        if (!rl_gguf_string(c, &text, &text_len)) {
+            return rl_gguf_damaged(c, err, "metadata '%s' is too long", key);
         }
     }
     return RL_OK;
 }
 
-static rl_status read_value(gguf_cursor *c, gguf_value *v, const char *key, rl_err *err) {
-    uint32_t type = gguf_u32(c);
+static rl_status read_value(rl_gguf_cursor *c, rl_gguf_value *v, const char *key, rl_err *err) {
+    uint32_t type = rl_gguf_u32(c);
     const char *text;
     size_t text_len;
     if (c->ended || type >= N_KINDS) {
-        return gguf_damaged(c, err, "metadata '%s' has unknown type %u", key, type);
+        return rl_gguf_damaged(c, err, "metadata '%s' has unknown type %u", key, type);
     }
     v->type = (kind)type;
     if (type == KIND_LIST) {
         return read_list(c, v, key, err);
     }
     if (type == KIND_TEXT) {
-        if (!gguf_string(c, &text, &text_len)) {
-            return gguf_damaged(c, err, "metadata '%s' is too long", key);
+        if (!rl_gguf_string(c, &text, &text_len)) {
+            return rl_gguf_damaged(c, err, "metadata '%s' is too long", key);
         }
         v->at = (const uint8_t *)text;
         v->len = text_len;
         return RL_OK;
     }
     if (!take(c, kind_bytes[type], &v->at) || (type == KIND_BOOL && *v->at > 1)) {
-        return gguf_damaged(c, err, "metadata '%s' is neither true nor false", key);
+        return rl_gguf_damaged(c, err, "metadata '%s' is neither true nor false", key);
     }
     return RL_OK;
 }
 
-static rl_status read_alignment(gguf_meta *meta, const gguf_cursor *c, rl_err *err) {
+static rl_status read_alignment(rl_gguf_meta *meta, const rl_gguf_cursor *c, rl_err *err) {
     int64_t n = 32;
     if (meta->n_values > 0) {
-        (void)gguf_meta_integer(meta, "general.alignment", &n); // stays 32
+        (void)rl_gguf_meta_integer(meta, "general.alignment", &n); // stays 32
     }
     if (n < 1 || n > 1 << 20 || (n & (n - 1)) != 0) {
-        return gguf_damaged(c, err, "its alignment is %lld, not a power of two", (long long)n);
+        return rl_gguf_damaged(c, err, "its alignment is %lld, not a power of two", (long long)n);
     }
     meta->alignment = (size_t)n;
     return RL_OK;
 }
 
-rl_status gguf_meta_read(gguf_meta *meta, gguf_cursor *c, uint64_t n_values, rl_err *err) {
+rl_status rl_gguf_meta_read(rl_gguf_meta *meta, rl_gguf_cursor *c, uint64_t n_values, rl_err *err) {
     if (n_values > (c->len - c->at) / VALUE_MIN) {
-        return gguf_damaged(c, err, "it is too short for %llu metadata",
-                            (unsigned long long)n_values);
+        return rl_gguf_damaged(c, err, "it is too short for %llu metadata",
+                               (unsigned long long)n_values);
     }
     meta->value = rl_alloc((size_t)n_values, sizeof *meta->value);
     meta->by_key = rl_map_new((size_t)n_values);
@@ -185,8 +185,8 @@ rl_status gguf_meta_read(gguf_meta *meta, gguf_cursor *c, uint64_t n_values, rl_
         size_t key_len;
         char name[256];
         rl_status status;
-        if (!gguf_string(c, &key, &key_len) || !gguf_is_name(key, key_len)) {
-            return gguf_damaged(c, err, "the key of a metadata value is not readable");
+        if (!rl_gguf_string(c, &key, &key_len) || !rl_gguf_is_name(key, key_len)) {
+            return rl_gguf_damaged(c, err, "the key of a metadata value is not readable");
         }
         memcpy(name, key, key_len);
         name[key_len] = '\0';
@@ -196,22 +196,22 @@ rl_status gguf_meta_read(gguf_meta *meta, gguf_cursor *c, uint64_t n_values, rl_
             return status;
         }
         if (!rl_map_add(meta->by_key, key, key_len, (int64_t)i)) {
-            return gguf_damaged(c, err, "metadata '%s' is there twice", name);
+            return rl_gguf_damaged(c, err, "metadata '%s' is there twice", name);
         }
     }
     return read_alignment(meta, c, err);
 }
 
-void gguf_meta_release(gguf_meta *meta) {
+void rl_gguf_meta_release(rl_gguf_meta *meta) {
     for (size_t i = 0; i < meta->n_values; i++) {
         rl_free(meta->value[i].start);
     }
     rl_free(meta->value);
     rl_map_free(meta->by_key);
-    *meta = (gguf_meta){0};
+    *meta = (rl_gguf_meta){0};
 }
 
-static const gguf_value *find(const gguf_meta *meta, const char *key) {
+static const rl_gguf_value *find(const rl_gguf_meta *meta, const char *key) {
     int64_t i;
     return rl_map_get(meta->by_key, key, strlen(key), &i) ? &meta->value[i] : NULL;
 }
@@ -253,8 +253,9 @@ static bool real_at(kind type, const uint8_t *p, double *out) {
     return true;
 }
 
-bool gguf_meta_text(const gguf_meta *meta, const char *key, const char **out, size_t *out_len) {
-    const gguf_value *v = find(meta, key);
+bool rl_gguf_meta_text(const rl_gguf_meta *meta, const char *key, const char **out,
+                       size_t *out_len) {
+    const rl_gguf_value *v = find(meta, key);
     if (v == NULL || v->type != KIND_TEXT) {
         return false;
     }
@@ -263,18 +264,18 @@ bool gguf_meta_text(const gguf_meta *meta, const char *key, const char **out, si
     return true;
 }
 
-bool gguf_meta_integer(const gguf_meta *meta, const char *key, int64_t *out) {
-    const gguf_value *v = find(meta, key);
+bool rl_gguf_meta_integer(const rl_gguf_meta *meta, const char *key, int64_t *out) {
+    const rl_gguf_value *v = find(meta, key);
     return v != NULL && integer_at(v->type, v->at, out);
 }
 
-bool gguf_meta_real(const gguf_meta *meta, const char *key, double *out) {
-    const gguf_value *v = find(meta, key);
+bool rl_gguf_meta_real(const rl_gguf_meta *meta, const char *key, double *out) {
+    const rl_gguf_value *v = find(meta, key);
     return v != NULL && real_at(v->type, v->at, out);
 }
 
-bool gguf_meta_bool(const gguf_meta *meta, const char *key, bool *out) {
-    const gguf_value *v = find(meta, key);
+bool rl_gguf_meta_bool(const rl_gguf_meta *meta, const char *key, bool *out) {
+    const rl_gguf_value *v = find(meta, key);
     if (v == NULL || v->type != KIND_BOOL) {
         return false;
     }
@@ -282,8 +283,8 @@ bool gguf_meta_bool(const gguf_meta *meta, const char *key, bool *out) {
     return true;
 }
 
-bool gguf_meta_list(const gguf_meta *meta, const char *key, size_t *n_items) {
-    const gguf_value *v = find(meta, key);
+bool rl_gguf_meta_list(const rl_gguf_meta *meta, const char *key, size_t *n_items) {
+    const rl_gguf_value *v = find(meta, key);
     if (v == NULL || v->type != KIND_LIST) {
         return false;
     }
@@ -291,9 +292,9 @@ bool gguf_meta_list(const gguf_meta *meta, const char *key, size_t *n_items) {
     return true;
 }
 
-bool gguf_meta_list_text(const gguf_meta *meta, const char *key, size_t i, const char **out,
-                         size_t *out_len) {
-    const gguf_value *v = find(meta, key);
+bool rl_gguf_meta_list_text(const rl_gguf_meta *meta, const char *key, size_t i, const char **out,
+                            size_t *out_len) {
+    const rl_gguf_value *v = find(meta, key);
     const uint8_t *p;
     if (v == NULL || v->type != KIND_LIST || v->item != KIND_TEXT || i >= v->len) {
         return false;
@@ -304,8 +305,8 @@ bool gguf_meta_list_text(const gguf_meta *meta, const char *key, size_t i, const
     return true;
 }
 
-bool gguf_meta_list_real(const gguf_meta *meta, const char *key, size_t i, double *out) {
-    const gguf_value *v = find(meta, key);
+bool rl_gguf_meta_list_real(const rl_gguf_meta *meta, const char *key, size_t i, double *out) {
+    const rl_gguf_value *v = find(meta, key);
     if (v == NULL || v->type != KIND_LIST || i >= v->len) {
         return false;
     }

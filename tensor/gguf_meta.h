@@ -11,40 +11,42 @@
 #include "rl/core/status.h"
 
 /* Past the end, reads give 0 and set `ended`, which callers look at before they believe. */
-typedef struct gguf_cursor {
+typedef struct rl_gguf_cursor {
     const uint8_t *bytes;
     size_t len, at;
     bool ended;
     const char *name; // for errors
-} gguf_cursor;
+} rl_gguf_cursor;
 
-uint32_t gguf_u32(gguf_cursor *c);
-uint64_t gguf_u64(gguf_cursor *c);
+uint32_t rl_gguf_u32(rl_gguf_cursor *c);
+uint64_t rl_gguf_u64(rl_gguf_cursor *c);
 /* False when the length leads past the end. The text is not terminated. */
-bool gguf_string(gguf_cursor *c, const char **out, size_t *out_len);
+bool rl_gguf_string(rl_gguf_cursor *c, const char **out, size_t *out_len);
 /* Keys and tensor names go into sentences: 1 to 255 bytes without control characters. */
-bool gguf_is_name(const char *text, size_t text_len);
-rl_status gguf_damaged(const gguf_cursor *c, rl_err *err, const char *fmt, ...) RL_PRINTF(3, 4);
+bool rl_gguf_is_name(const char *text, size_t text_len);
+rl_status rl_gguf_damaged(const rl_gguf_cursor *c, rl_err *err, const char *fmt, ...)
+    RL_PRINTF(3, 4);
 
-typedef struct gguf_value gguf_value;
-typedef struct gguf_meta {
-    gguf_value *value;
+typedef struct rl_gguf_value rl_gguf_value;
+typedef struct rl_gguf_meta {
+    rl_gguf_value *value;
     size_t n_values;
     rl_map *by_key;
     size_t alignment; // general.alignment
-} gguf_meta;
+} rl_gguf_meta;
 
-rl_status gguf_meta_read(gguf_meta *meta, gguf_cursor *c, uint64_t n_values,
-                         rl_err *err) RL_MUST_USE;
-void gguf_meta_release(gguf_meta *meta);
+rl_status rl_gguf_meta_read(rl_gguf_meta *meta, rl_gguf_cursor *c, uint64_t n_values,
+                            rl_err *err) RL_MUST_USE;
+void rl_gguf_meta_release(rl_gguf_meta *meta);
 
-bool gguf_meta_text(const gguf_meta *meta, const char *key, const char **out, size_t *out_len);
-bool gguf_meta_integer(const gguf_meta *meta, const char *key, int64_t *out);
-bool gguf_meta_real(const gguf_meta *meta, const char *key, double *out);
-bool gguf_meta_bool(const gguf_meta *meta, const char *key, bool *out);
-bool gguf_meta_list(const gguf_meta *meta, const char *key, size_t *n_items);
-bool gguf_meta_list_text(const gguf_meta *meta, const char *key, size_t i, const char **out,
-                         size_t *out_len);
-bool gguf_meta_list_real(const gguf_meta *meta, const char *key, size_t i, double *out);
+bool rl_gguf_meta_text(const rl_gguf_meta *meta, const char *key, const char **out,
+                       size_t *out_len);
+bool rl_gguf_meta_integer(const rl_gguf_meta *meta, const char *key, int64_t *out);
+bool rl_gguf_meta_real(const rl_gguf_meta *meta, const char *key, double *out);
+bool rl_gguf_meta_bool(const rl_gguf_meta *meta, const char *key, bool *out);
+bool rl_gguf_meta_list(const rl_gguf_meta *meta, const char *key, size_t *n_items);
+bool rl_gguf_meta_list_text(const rl_gguf_meta *meta, const char *key, size_t i, const char **out,
+                            size_t *out_len);
+bool rl_gguf_meta_list_real(const rl_gguf_meta *meta, const char *key, size_t i, double *out);
 
 #endif
