@@ -111,18 +111,6 @@ static void read_rewards(const rl_json *list, rl_recipe *recipe, rl_errors *erro
     }
 }
 
-static const double max_completions = 1e7;
-
-// When every attempt fails: prompts * (G + G^2 + ... + G^turns).
-static double completions_at_most(const rl_rollout_opts *opts) {
-    double level = opts->prompts, sum = 0;
-    for (int32_t turn = 0; turn < opts->turns; turn++) {
-        level *= opts->group_size;
-        sum += level;
-    }
-    return sum;
-}
-
 // Rules between sections; a rule speaks only when what it reads was itself acceptable.
 static void check_rules(const rl_recipe *recipe, rl_errors *errors) {
     if (recipe->algo != NULL && strcmp(recipe->algo->name, "murphy") == 0 &&
@@ -132,14 +120,6 @@ static void check_rules(const rl_recipe *recipe, rl_errors *errors) {
             "algo 'murphy' pays later turns back, but 'rollout.turns' is %d; set it to 2 or "
             "more, or use 'grpo'",
             recipe->rollout.turns);
-    }
-    if (completions_at_most(&recipe->rollout) > max_completions) {
-        rl_errors_add(
-            errors,
-            "'rollout.group_size' %d over 'rollout.turns' %d can grow to %.3g completions a "
-            "step; lower one of them",
-            recipe->rollout.group_size, recipe->rollout.turns,
-            completions_at_most(&recipe->rollout));
     }
     if (recipe->eval.every > 0 && recipe->data.eval[0] == '\0') {
         rl_errors_add(errors, "'eval.every' is %d but 'data.eval' names no file",

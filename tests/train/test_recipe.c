@@ -97,7 +97,7 @@ static const bad_case bad[] = {
     {GOOD, "steps", 1, {"not of the form section.key=value"}},
     {GOOD, "rewards=[{", 1, {"--set"}},
     {GOOD, "algo.name=none", 1, {"unknown algorithm 'none'"}},
-    {GOOD, "rollout.turns=20", 1, {"completions a step"}},
+    {GOOD, "rollout.turns=20", 1, {"samples a step"}},
     {GOOD, "rollout.temperature=0", 1, {"rollout.temperature"}},
 };
 
