@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "policy/family.h"
+#include "rl/core/assert.h"
 
 // Sizes beyond these are nonsense; products of any two fit 64 bits.
 enum { WIDTH_MAX = 1 << 20, VOCAB_MAX = 1 << 26, LAYERS_MAX = 1 << 12, HEADS_MAX = 1 << 14 };
@@ -210,6 +211,7 @@ rl_status rl_model_config_from_json(const rl_json *config, const rl_json *genera
     if (status != RL_OK) {
         return status;
     }
+    RL_ASSERT(family != NULL);
     out->family = family->model_type;
     out->vocab = read_int(&r, "vocab_size", VOCAB_MAX, REQUIRED);
     out->width = read_int(&r, "hidden_size", WIDTH_MAX, REQUIRED);
@@ -351,6 +353,7 @@ rl_status rl_model_config_from_gguf(const rl_gguf *file, rl_model_config *out, r
     if (r.status != RL_OK) {
         return r.status;
     }
+    RL_ASSERT(embedding != NULL);
     out->family = family->model_type;
     out->vocab = (int32_t)embedding->shape[0];
     out->width = gguf_int(&r, "embedding_length", WIDTH_MAX, REQUIRED);

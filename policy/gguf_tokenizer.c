@@ -6,6 +6,7 @@
 #include "policy/gguf_vocab.h"
 #include "policy/pattern.h"
 #include "rl/core/alloc.h"
+#include "rl/core/assert.h"
 #include "rl/core/json.h"
 
 #define MARK "\xe2\x96\x81" // U+2581, SentencePiece's space
@@ -68,6 +69,7 @@ static void put_pretokenizer(const rl_gguf_pre *pre, rl_json_writer *w) {
     while (n < RL_GGUF_PRE_MAX && pre->pattern[n] != NULL) {
         n++;
     }
+    RL_ASSERT(n > 0);
     gpt2 = strcmp(pre->pattern[n - 1], RL_PATTERN_GPT2) == 0;
     rl_json_open_object(w, "pre_tokenizer");
     put(w, "type", "Sequence");

@@ -133,7 +133,7 @@ static rl_status open_folder(rl_checkpoint *cp, rl_err *err) {
     if (status != RL_OK) {
         return status;
     }
-    cp->shard = rl_arena_alloc(cp->arena, SHARDS_MAX, sizeof *cp->shard);
+    cp->shard = rl_arena_alloc(cp->arena, SHARDS_MAX, sizeof(rl_safetensors *));
     cp->shard_name = rl_arena_alloc(cp->arena, SHARDS_MAX, sizeof *cp->shard_name);
     if (rl_fs_exists(rl_path_join(cp->arena, cp->path, "model.safetensors"))) {
         return open_shard(cp, "model.safetensors", err);

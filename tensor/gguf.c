@@ -234,6 +234,7 @@ rl_status rl_gguf_open(const char *path, rl_gguf **out, rl_err *err) {
         rl_fs_unmap(&file);
         return status;
     }
+    RL_ASSERT(*out != NULL);
     (*out)->file = file;
     return RL_OK;
 }

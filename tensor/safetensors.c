@@ -248,6 +248,7 @@ rl_status rl_safetensors_open(const char *path, rl_safetensors **out, rl_err *er
         rl_fs_unmap(&file);
         return status;
     }
+    RL_ASSERT(*out != NULL);
     (*out)->file = file;
     return RL_OK;
 }
