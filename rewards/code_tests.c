@@ -66,10 +66,11 @@ static void drop_kept(cache *kept) {
 static const char *key_of(const rl_problem *problem, const char *program, size_t program_len,
                           rl_arena *arena, size_t *len) {
     // Problems live as long as the run, so their address names them.
-    char *key = rl_arena_alloc(arena, sizeof problem + program_len, 1);
-    memcpy(key, &problem, sizeof problem);
-    memcpy(key + sizeof problem, program, program_len);
-    *len = sizeof problem + program_len;
+    uintptr_t address = (uintptr_t)problem;
+    char *key = rl_arena_alloc(arena, sizeof address + program_len, 1);
+    memcpy(key, &address, sizeof address);
+    memcpy(key + sizeof address, program, program_len);
+    *len = sizeof address + program_len;
     return key;
 }
 

@@ -49,11 +49,14 @@ typedef struct rl_jail_note {
 } rl_jail_note;
 
 /* jail_exec.c: the steps of a new process that both ways share. */
+void rl_jail_close_from(int first);
 void rl_jail_keep(rl_jail_start *start);
-void rl_jail_note_end(const rl_jail_start *start, int wait_status);
 _Noreturn void rl_jail_give_up(const rl_jail_start *start, const rl_err *err);
-/* Forks the program, waits for its end and reports it; orphans are reaped meanwhile. */
-void rl_jail_run_program(const rl_jail_start *start);
+/*
+ * Forks the program, waits for its end and reports it; orphans are reaped meanwhile. False when
+ * SIGTERM came first.
+ */
+bool rl_jail_run_program(const rl_jail_start *start);
 
 /*
  * Starts the job's first process (its init), which contains itself, starts the program, reports its

@@ -18,7 +18,7 @@ enum { STATUS_FD = 4, GO_FD = 5, FIRST_FREE_FD = 6 };
 #define SYS_close_range 436
 #endif
 
-static void close_from(int first) {
+void rl_jail_close_from(int first) {
     if (syscall(SYS_close_range, first, ~0U, 0) != 0) {
         long most = sysconf(_SC_OPEN_MAX);
         for (int fd = first; fd < most && fd < 65536; fd++) {
@@ -27,7 +27,17 @@ static void close_from(int first) {
     }
 }
 
+/* What init waits for; both are blocked, so that none is lost between two waits. */
+static void init_signals(sigset_t *out) {
+    sigemptyset(out);
+    sigaddset(out, SIGCHLD);
+    sigaddset(out, SIGTERM);
+}
+
 void rl_jail_keep(rl_jail_start *start) {
+    sigset_t wanted;
+    init_signals(&wanted);
+    (void)sigprocmask(SIG_BLOCK, &wanted, NULL);
     // The ends lie at RL_JAIL_LOW or above, so none is overwritten before it is moved.
     dup2(start->in, STDIN_FILENO);
     dup2(start->out, STDOUT_FILENO);
@@ -44,7 +54,7 @@ void rl_jail_keep(rl_jail_start *start) {
     start->err = STDERR_FILENO;
     start->status = STATUS_FD;
     start->go = GO_FD;
-    close_from(FIRST_FREE_FD);
+    rl_jail_close_from(FIRST_FREE_FD);
 }
 
 static void put_note(const rl_jail_start *start, const rl_jail_note *note) {
@@ -52,7 +62,7 @@ static void put_note(const rl_jail_start *start, const rl_jail_note *note) {
     }
 }
 
-void rl_jail_note_end(const rl_jail_start *start, int wait_status) {
+static void note_end(const rl_jail_start *start, int wait_status) {
     rl_jail_note note = {.is_end = 1, .wait_status = wait_status};
     put_note(start, &note);
 }
@@ -107,7 +117,8 @@ static _Noreturn void become_program(const rl_jail_start *start) {
     rl_jail_give_up(start, &err);
 }
 
-void rl_jail_run_program(const rl_jail_start *start) {
+bool rl_jail_run_program(const rl_jail_start *start) {
+    sigset_t wanted;
     pid_t ended, program = fork();
     int wait_status = 0;
     if (program == 0) {
@@ -121,8 +132,17 @@ void rl_jail_run_program(const rl_jail_start *start) {
     for (int fd = 0; fd < STATUS_FD; fd++) {
         close(fd);
     }
-    do {
-        ended = wait(&wait_status);
-    } while (ended != program && !(ended < 0 && errno != EINTR));
-    rl_jail_note_end(start, wait_status);
+    init_signals(&wanted);
+    for (;;) {
+        int sig = sigwaitinfo(&wanted, NULL);
+        if (sig == SIGTERM) {
+            return false;
+        }
+        while ((ended = waitpid(-1, &wait_status, WNOHANG)) > 0) {
+            if (ended == program) {
+                note_end(start, wait_status);
+                return true;
+            }
+        }
+    }
 }

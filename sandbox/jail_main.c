@@ -75,6 +75,7 @@ static rl_status tidy_descriptors(rl_err *err) {
             return rl_fail(err, RL_IO, "rl-jail was started without its sockets");
         }
     }
+    rl_jail_close_from(RL_JAIL_LOW + jail.workers);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &files);

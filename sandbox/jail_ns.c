@@ -134,7 +134,7 @@ static _Noreturn void be_init(rl_jail_start start) {
     if (contain(&start, &err) != RL_OK) {
         rl_jail_give_up(&start, &err);
     }
-    rl_jail_run_program(&start);
+    (void)rl_jail_run_program(&start);
     _exit(0);
 }
 
@@ -156,6 +156,8 @@ rl_status rl_jail_ns_start(const rl_jail_start *start, pid_t *init, rl_err *err)
         (void)waitpid(*init, NULL, 0);
         return RL_UNSUPPORTED;
     }
+    // When the machine runs out of memory, jobs go first; nothing is lost where that is refused.
+    (void)write_proc(*init, "oom_score_adj", "1000", NULL);
     return RL_OK;
 }
 

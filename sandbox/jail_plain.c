@@ -16,19 +16,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A process may fork between the walk and its end; the limit on processes bounds the rounds. */
+/*
+ * A process may fork between the walk and its end, so rounds go on until none is left. Each waits
+ * for a death, which is sure to come: whatever was found hangs on a child that was sent SIGKILL.
+ */
 static void end_all(void) {
-    for (int round = 0; round < 1000 && rl_limits_kill_below(getpid()) > 0; round++) {
+    for (int round = 0; round < 10000 && rl_limits_kill_below(getpid()) > 0; round++) {
+        (void)waitpid(-1, NULL, 0);
         while (waitpid(-1, NULL, WNOHANG) > 0) {
         }
     }
-}
-
-/* The helper has died. It comes while init waits, so nothing here is interrupted half-way. */
-static void on_orphaned(int sig) {
-    (void)sig;
-    end_all();
-    _exit(1);
 }
 
 static rl_status take_ids(const rl_jail_start *start, rl_err *err) {
@@ -37,8 +34,7 @@ static rl_status take_ids(const rl_jail_start *start, rl_err *err) {
         (setgroups(0, NULL) != 0 || setresgid(id, id, id) != 0 || setresuid(id, id, id) != 0)) {
         return rl_fail(err, RL_IO, "cannot become the job's user: %s", strerror(errno));
     }
-    if (signal(SIGTERM, on_orphaned) == SIG_ERR || prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 ||
-        prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) {
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) {
         return rl_fail(err, RL_IO, "cannot tie the job to rl-jail: %s", strerror(errno));
     }
     return RL_OK;
@@ -64,7 +60,8 @@ static _Noreturn void be_init(rl_jail_start start) {
         rl_fail(&err, RL_IO, "cannot make a folder in '/tmp': %s", strerror(errno));
         rl_jail_give_up(&start, &err);
     }
-    rl_jail_run_program(&start);
+    // When the helper dies SIGTERM ends the wait, and the job ends all the same.
+    (void)rl_jail_run_program(&start);
     end_all();
     (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     _exit(0);

@@ -288,37 +288,34 @@ static int allow_names(scmp_filter_ctx filter) {
     return rc;
 }
 
-/* Sockets of the unix and internet families; the latter find no network to talk to. */
-static int allow_sockets(scmp_filter_ctx filter) {
-    static const int family[] = {AF_UNIX, AF_INET, AF_INET6};
+/* Allows a call whose argument, under the mask, is one of the values. */
+static int allow_values(scmp_filter_ctx filter, int number, unsigned arg, uint64_t mask,
+                        const uint64_t *value, size_t n_values) {
     int rc = 0;
-    for (size_t i = 0; i < sizeof family / sizeof family[0] && rc == 0; i++) {
-        rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                              SCMP_A0_32(SCMP_CMP_EQ, (uint64_t)family[i]));
-    }
-    if (rc == 0) {
-        rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
-                              SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
+    for (size_t i = 0; i < n_values && rc == 0; i++) {
+        const struct scmp_arg_cmp test = {
+            .arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value[i]};
+        rc = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, 1, &test);
     }
     return rc;
 }
 
-static int allow_clone(scmp_filter_ctx filter) {
-    const uint64_t namespaces = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
-                                CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWCGROUP;
-    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-                            SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces, 0));
-}
-
-/* Terminal input cannot be forged, even where a terminal was inherited. */
-static int allow_ioctl(scmp_filter_ctx filter) {
-    static const uint64_t request[] = {TCGETS,  TIOCGWINSZ, FIONREAD, FIONBIO,
-                                       FIOCLEX, FIONCLEX,   TCSETS,   TIOCGPGRP};
-    int rc = 0;
-    for (size_t i = 0; i < sizeof request / sizeof request[0] && rc == 0; i++) {
-        rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-                              SCMP_A1_32(SCMP_CMP_EQ, request[i]));
-    }
+static int allow_by_argument(scmp_filter_ctx filter) {
+    // Of the internet families only their own loopback would be there, and that is down.
+    static const uint64_t families[] = {AF_UNIX, AF_INET, AF_INET6}, unix_alone[] = {AF_UNIX};
+    // Terminal input cannot be forged, even where a terminal was inherited.
+    static const uint64_t requests[] = {TCGETS,  TIOCGWINSZ, FIONREAD, FIONBIO,
+                                        FIOCLEX, FIONCLEX,   TCSETS,   TIOCGPGRP};
+    static const uint64_t namespaces = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
+                                       CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWCGROUP,
+                          none[] = {0};
+    const uint64_t int_bits = 0xffffffff;
+    int rc = allow_values(filter, SCMP_SYS(socket), 0, int_bits, families, 3);
+    rc = rc == 0 ? allow_values(filter, SCMP_SYS(socketpair), 0, int_bits, unix_alone, 1) : rc;
+    rc = rc == 0 ? allow_values(filter, SCMP_SYS(clone), 0, namespaces, none, 1) : rc;
+    rc = rc == 0 ? allow_values(filter, SCMP_SYS(ioctl), 1, int_bits, requests,
+                                sizeof requests / sizeof requests[0])
+                 : rc;
     return rc;
 }
 
@@ -348,9 +345,7 @@ rl_status rl_seccomp_make(rl_err *err) {
         (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); // a tree; needs 2.5
         rc = allow_names(filter);
     }
-    rc = rc == 0 ? allow_sockets(filter) : rc;
-    rc = rc == 0 ? allow_clone(filter) : rc;
-    rc = rc == 0 ? allow_ioctl(filter) : rc;
+    rc = rc == 0 ? allow_by_argument(filter) : rc;
     rc = rc == 0 ? export_program(filter) : rc;
     if (filter != NULL) {
         seccomp_release(filter);
