@@ -2,6 +2,7 @@
  * rl-train: reads the command line and hands it to a sub-command. All setup of foreign libraries
  * that is global to the process happens here, before threads start.
  */
+#include <signal.h>
 #include <stdio.h>
 
 #include "cli/commands.h"
@@ -36,6 +37,8 @@ int main(int argc, char **argv) {
     rl_err err;
     int code;
     rl_blas_choose_core(argv);
+    // A file-size limit is an error to report, not a reason to die.
+    signal(SIGXFSZ, SIG_IGN);
     a.set = rl_alloc((size_t)argc, sizeof *a.set);
     if (args_parse(argc, argv, &a, &err) == RL_OK) {
         code = dispatch(&a);

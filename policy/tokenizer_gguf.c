@@ -21,8 +21,8 @@ static const char *text_of(rl_tokenizer *tokenizer, const rl_gguf *file, const c
 
 static int64_t kind_of(const rl_gguf *file, size_t i) {
     double kind;
-    return rl_gguf_list_real(file, "tokenizer.ggml.token_type", i, &kind) ? (int64_t)kind
-                                                                          : KIND_NORMAL;
+    bool known = rl_gguf_list_real(file, "tokenizer.ggml.token_type", i, &kind);
+    return known && kind >= 0 && kind <= KIND_BYTE ? (int64_t)kind : KIND_NORMAL;
 }
 
 // `scored`: SentencePiece, where control tokens, bytes and the unknown never come out of the model.

@@ -35,7 +35,7 @@ rl_status eval_run(const setup *s, int64_t step, rl_arena *arena, rl_metrics *ou
     opts.group_size = 1;
     opts.temperature = recipe->eval.temperature;
     rl_arena_reset(arena);
-    problem = rl_arena_alloc(arena, (size_t)size, sizeof *problem);
+    problem = rl_arena_alloc(arena, (size_t)size, sizeof problem[0]);
     for (int32_t i = 0; i < size && (limit == 0 || n < limit); i++) {
         if (!rl_dataset_is_skipped(s->eval, i)) {
             problem[n++] = rl_dataset_at(s->eval, i);

@@ -47,7 +47,7 @@ rl_status rl_trainer_open(const rl_recipe *recipe, bool overwrite,
     t->recipe = recipe;
     t->stop = stop;
     t->step_arena = rl_arena_new(1 << 20);
-    t->problem = rl_alloc((size_t)recipe->rollout.prompts, sizeof *t->problem);
+    t->problem = rl_alloc((size_t)recipe->rollout.prompts, sizeof t->problem[0]);
     if (status == RL_OK) {
         status = setup_open_light(&t->setup, recipe, err);
     }

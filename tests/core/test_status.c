@@ -44,6 +44,13 @@ static void test_log(void **state) {
     assert_string_equal(text, "step 3\nwarning: careful\nerror: broken\n");
 }
 
+static void test_sentences_are_printable(void **state) {
+    rl_err err;
+    (void)state;
+    assert_int_equal(rl_fail(&err, RL_IO, "tensor '%s'", "a\033[2Jb\n\tc\177"), RL_IO);
+    assert_string_equal(err.text, "tensor 'a?[2Jb??c?'");
+}
+
 static void test_assert(void **state) {
     int status;
     pid_t pid;
@@ -73,9 +80,8 @@ static void test_clock(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fail),
-        cmocka_unit_test(test_log),
-        cmocka_unit_test(test_assert),
+        cmocka_unit_test(test_fail),  cmocka_unit_test(test_sentences_are_printable),
+        cmocka_unit_test(test_log),   cmocka_unit_test(test_assert),
         cmocka_unit_test(test_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

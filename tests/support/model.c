@@ -51,7 +51,7 @@ double *rl_test_numbers(const rl_json *list, rl_arena *arena, size_t *n) {
     *n = rl_json_count(list);
     out = rl_arena_alloc(arena, *n, sizeof *out);
     for (item = rl_json_first(list); item != NULL; item = rl_json_next(item)) {
-        out[i++] = rl_json_number(item, NAN);
+        out[i++] = rl_json_number(item, (double)NAN);
     }
     return out;
 }
