@@ -1,12 +1,17 @@
 /*
- * Gradient of causal attention with shared key-value heads. A thread takes one kv head of one tree:
- * trees share no keys and kv heads no columns, so what it adds to d_k and d_v is its own, and is
- * added item after item in the plan's order.
+ * Gradient of causal attention with shared key-value heads. What an item gives to its keys is
+ * summed in a matrix of the item's own and then added to d_k and d_v, item after item in the plan's
+ * order. There are two ways to share this out, with the same bits:
  *
- * Per item the keys are gathered into one matrix. Queries go in blocks of rows; the G = H / K query
- * heads of the kv head lie as neighbouring rows of the block, so each of these is one product:
+ *   by tree   a thread takes one kv head of one tree; trees share no keys and kv heads no columns.
+ *   in waves  where there are too few trees for the threads: a thread takes one kv head of one
+ * item; when the items of a wave are done, threads take columns and add the sums. Waves bound the
+ * memory.
  *
- *   S = Q K^T       P = softmax(scale S), causal       d_V += P^T d_O
+ * Queries go in blocks of rows; the G = H / K query heads of the kv head lie as neighbouring rows
+ * of the block, so each of these is one product over the keys of the item:
+ *
+ *   S = Q K^T       P = softmax(scale S), causal          d_V += P^T d_O
  *   d_P = d_O V^T   d_S = scale P (d_P - rowsum(P d_P))   d_Q = d_S K    d_K += d_S^T Q
  */
 #include <string.h>
@@ -15,6 +20,15 @@
 #include "tensor/cpu/cpu_ops.h"
 #include "tensor/cpu/gemm_blas.h"
 
+enum {
+    MOST_QUERIES = 64,  // few queries waste little above the diagonal,
+    PRODUCT_ROWS = 192, // many rows keep the products large
+    LEAST_QUERIES = 16,
+    WAVE_FLOATS = 1 << 22,
+    COLUMNS = 32,
+    TASKS_A_THREAD = 4
+};
+
 typedef struct attention_job {
     const rl_back_kern *kern;
     const rl_attn_plan *plan;
@@ -22,16 +36,22 @@ typedef struct attention_job {
     const float *d_out, *q, *k, *v;
     int64_t d_q_stride, d_k_stride, d_v_stride, d_out_stride, q_stride, k_stride, v_stride;
     int64_t group;      // G
+    int64_t kv_width;   // K * D
     int64_t block_rows; // queries of a block, each with its G heads
     float *scratch;     // scratch_each floats a worker
     int64_t scratch_each;
+
+    int32_t begin, end; // items of the wave
+    float *sums;        // of each item d_k, then d_v, each [keys, K * D]
+    int64_t *sums_at;   // [n_items] where an item's begin
 } attention_job;
 
 /* One worker's matrices. */
 typedef struct workspace {
-    float *k, *v, *d_k, *d_v; // [max_keys, D]
-    float *q, *d_out, *d_q;   // [block_rows * G, D]
-    float *score, *d_prob;    // [block_rows * G, max_keys]
+    float *k, *v;           // [max_keys, D]
+    float *sums;            // d_k, then d_v of an item, each [keys, D]
+    float *q, *d_out, *d_q; // [block_rows * G, D]
+    float *score, *d_prob;  // [block_rows * G, max_keys]
 } workspace;
 
 static int64_t workspace_floats(const attention_job *job) {
@@ -46,9 +66,8 @@ static workspace workspace_of(const attention_job *job, int32_t worker) {
     workspace w;
     w.k = job->scratch + worker * job->scratch_each;
     w.v = w.k + keys * dim;
-    w.d_k = w.v + keys * dim;
-    w.d_v = w.d_k + keys * dim;
-    w.q = w.d_v + keys * dim;
+    w.sums = w.v + keys * dim;
+    w.q = w.sums + 2 * keys * dim;
     w.d_out = w.q + rows * dim;
     w.d_q = w.d_out + rows * dim;
     w.score = w.d_q + rows * dim;
@@ -56,9 +75,13 @@ static workspace workspace_of(const attention_job *job, int32_t worker) {
     return w;
 }
 
+static int64_t keys_of(const rl_attn_item *item) {
+    return item->n_rows > 0 ? (int64_t)item->pos + item->n_rows : 0;
+}
+
 static void gather_keys(const attention_job *job, const rl_attn_item *item, int64_t kv_head,
                         const workspace *w) {
-    int64_t dim = job->plan->head_dim, n_keys = item->pos + item->n_rows, at = 0;
+    int64_t dim = job->plan->head_dim, n_keys = keys_of(item), at = 0;
     size_t bytes = (size_t)dim * sizeof(float);
     for (int32_t s = item->span_begin; s < item->span_end; s++) {
         const rl_kv_span *span = &job->plan->span[s];
@@ -69,27 +92,12 @@ static void gather_keys(const attention_job *job, const rl_attn_item *item, int6
                    bytes);
         }
     }
-    memset(w->d_k, 0, (size_t)n_keys * bytes);
-    memset(w->d_v, 0, (size_t)n_keys * bytes);
-}
-
-static void scatter_keys(const attention_job *job, const rl_attn_item *item, int64_t kv_head,
-                         const workspace *w) {
-    int64_t dim = job->plan->head_dim, n_keys = item->pos + item->n_rows, at = 0;
-    for (int32_t s = item->span_begin; s < item->span_end; s++) {
-        const rl_kv_span *span = &job->plan->span[s];
-        for (int64_t i = 0; i < span->n && at < n_keys; i++, at++) {
-            job->kern->add(job->d_k + (span->row + i) * job->d_k_stride + kv_head * dim,
-                           w->d_k + at * dim, dim);
-            job->kern->add(job->d_v + (span->row + i) * job->d_v_stride + kv_head * dim,
-                           w->d_v + at * dim, dim);
-        }
-    }
 }
 
 /* Queries [first, first + n_rows) of an item. */
 static void query_block(const attention_job *job, const rl_attn_item *item, int64_t kv_head,
-                        int64_t first, int64_t n_rows, const workspace *w) {
+                        int64_t first, int64_t n_rows, float *sums, int64_t sums_stride,
+                        const workspace *w) {
     int64_t dim = job->plan->head_dim, group = job->group, width = group * dim;
     int64_t n = n_rows * group, n_keys = item->pos + first + n_rows;
     for (int64_t r = 0; r < n_rows; r++) {
@@ -118,12 +126,12 @@ static void query_block(const attention_job *job, const rl_attn_item *item, int6
                            .k = n,
                            .a_stride = n_keys,
                            .b_stride = dim,
-                           .out_stride = dim,
+                           .out_stride = sums_stride,
                            .a_t = true,
                            .beta = 1};
-    to_keys.a = w->score, to_keys.b = w->d_out, to_keys.out = w->d_v;
+    to_keys.a = w->score, to_keys.b = w->d_out, to_keys.out = sums + keys_of(item) * sums_stride;
     rl_cpu_sgemm(&to_keys);
-    to_keys.a = w->d_prob, to_keys.b = w->q, to_keys.out = w->d_k;
+    to_keys.a = w->d_prob, to_keys.b = w->q, to_keys.out = sums;
     rl_cpu_sgemm(&to_keys);
     rl_cpu_gemm to_queries = {.m = n,
                               .n = dim,
@@ -141,29 +149,94 @@ static void query_block(const attention_job *job, const rl_attn_item *item, int6
     }
 }
 
+/* One kv head of an item: writes d_q and the item's sums for its keys. */
+static void item_head(const attention_job *job, const rl_attn_item *item, int64_t kv_head,
+                      float *sums, int64_t sums_stride, const workspace *w) {
+    for (int64_t r = 0; r < 2 * keys_of(item); r++) {
+        memset(sums + r * sums_stride, 0, (size_t)job->plan->head_dim * sizeof(float));
+    }
+    gather_keys(job, item, kv_head, w);
+    for (int64_t first = 0; first < item->n_rows; first += job->block_rows) {
+        int64_t left = item->n_rows - first;
+        query_block(job, item, kv_head, first, left < job->block_rows ? left : job->block_rows,
+                    sums, sums_stride, w);
+    }
+}
+
+/* Adds an item's sums to columns [col, col + width) of d_k and d_v. */
+static void add_sums(const attention_job *job, const rl_attn_item *item, const float *sums,
+                     int64_t sums_stride, int64_t col, int64_t width) {
+    int64_t n_keys = keys_of(item), at = 0;
+    for (int32_t s = item->span_begin; s < item->span_end; s++) {
+        const rl_kv_span *span = &job->plan->span[s];
+        for (int64_t i = 0; i < span->n && at < n_keys; i++, at++) {
+            job->kern->add(job->d_k + (span->row + i) * job->d_k_stride + col,
+                           sums + at * sums_stride, width);
+            job->kern->add(job->d_v + (span->row + i) * job->d_v_stride + col,
+                           sums + (n_keys + at) * sums_stride, width);
+        }
+    }
+}
+
 static void tree_heads(void *context, int64_t begin, int64_t end, int32_t worker) {
     const attention_job *job = context;
     const rl_attn_plan *plan = job->plan;
     workspace w = workspace_of(job, worker);
     for (int64_t i = begin; i < end; i++) {
-        int64_t tree = i / plan->n_kv_heads, kv_head = i % plan->n_kv_heads;
+        int64_t tree = i / plan->n_kv_heads, kv_head = i % plan->n_kv_heads, dim = plan->head_dim;
         for (int32_t t = plan->tree_item[tree]; t < plan->tree_item[tree + 1]; t++) {
-            const rl_attn_item *item = &plan->item[t];
-            gather_keys(job, item, kv_head, &w);
-            for (int64_t first = 0; first < item->n_rows; first += job->block_rows) {
-                int64_t left = item->n_rows - first;
-                query_block(job, item, kv_head, first,
-                            left < job->block_rows ? left : job->block_rows, &w);
-            }
-            scatter_keys(job, item, kv_head, &w);
+            item_head(job, &plan->item[t], kv_head, w.sums, dim, &w);
+            add_sums(job, &plan->item[t], w.sums, dim, kv_head * dim, dim);
         }
+    }
+}
+
+static void item_heads(void *context, int64_t begin, int64_t end, int32_t worker) {
+    const attention_job *job = context;
+    const rl_attn_plan *plan = job->plan;
+    workspace w = workspace_of(job, worker);
+    for (int64_t i = begin; i < end; i++) {
+        int64_t at = job->begin + i / plan->n_kv_heads, kv_head = i % plan->n_kv_heads;
+        item_head(job, &plan->item[at], kv_head,
+                  job->sums + job->sums_at[at] + kv_head * plan->head_dim, job->kv_width, &w);
+    }
+}
+
+static void add_columns(void *context, int64_t begin, int64_t end, int32_t worker) {
+    const attention_job *job = context;
+    (void)worker;
+    for (int64_t slice = begin; slice < end; slice++) {
+        int64_t col = slice * COLUMNS, left = job->kv_width - col;
+        for (int32_t t = job->begin; t < job->end; t++) {
+            add_sums(job, &job->plan->item[t], job->sums + job->sums_at[t] + col, job->kv_width,
+                     col, left < COLUMNS ? left : COLUMNS);
+        }
+    }
+}
+
+static void run_waves(rl_cpu *cpu, attention_job *job) {
+    const rl_attn_plan *plan = job->plan;
+    for (job->begin = 0; job->begin < plan->n_items; job->begin = job->end) {
+        rl_cpu_mark mark = rl_cpu_scratch_mark(cpu);
+        int64_t used = 0, wanted;
+        job->end = job->begin;
+        do {
+            job->sums_at[job->end] = used;
+            used += 2 * keys_of(&plan->item[job->end++]) * job->kv_width;
+            wanted = job->end < plan->n_items ? 2 * keys_of(&plan->item[job->end]) * job->kv_width
+                                              : WAVE_FLOATS + 1;
+        } while (used + wanted <= WAVE_FLOATS);
+        job->sums = rl_cpu_scratch(cpu, (size_t)used * sizeof(float));
+        rl_pool_run(cpu->pool, (int64_t)(job->end - job->begin) * plan->n_kv_heads, 1, item_heads,
+                    job);
+        rl_pool_run(cpu->pool, (job->kv_width + COLUMNS - 1) / COLUMNS, 1, add_columns, job);
+        rl_cpu_scratch_rewind(cpu, mark);
     }
 }
 
 void rl_cpu_attention_back(rl_backend *be, rl_tensor d_q, rl_tensor d_k, rl_tensor d_v,
                            rl_tensor d_out, rl_tensor q, rl_tensor k, rl_tensor v,
                            const rl_attn_plan *plan) {
-    enum { MOST_QUERIES = 64, PRODUCT_ROWS = 192 };
     rl_cpu *cpu = rl_cpu_of(be);
     rl_cpu_mark mark = rl_cpu_scratch_mark(cpu);
     attention_job job = {
@@ -184,13 +257,19 @@ void rl_cpu_attention_back(rl_backend *be, rl_tensor d_q, rl_tensor d_k, rl_tens
         .k_stride = k.stride[0],
         .v_stride = v.stride[0],
         .group = plan->n_heads / plan->n_kv_heads,
+        .kv_width = (int64_t)plan->n_kv_heads * plan->head_dim,
     };
-    // Few queries waste little above the diagonal, many rows keep the products large.
     job.block_rows = PRODUCT_ROWS / job.group;
     job.block_rows = job.block_rows > MOST_QUERIES ? MOST_QUERIES : job.block_rows;
-    job.block_rows = job.block_rows < 16 ? 16 : job.block_rows;
+    job.block_rows = job.block_rows < LEAST_QUERIES ? LEAST_QUERIES : job.block_rows;
     job.scratch_each = (workspace_floats(&job) + 15) / 16 * 16;
     job.scratch = rl_cpu_scratch(cpu, (size_t)(cpu->n_threads * job.scratch_each) * sizeof(float));
-    rl_pool_run(cpu->pool, (int64_t)plan->n_trees * plan->n_kv_heads, 1, tree_heads, &job);
+    int64_t n_tasks = (int64_t)plan->n_trees * plan->n_kv_heads;
+    if (cpu->n_threads == 1 || n_tasks >= TASKS_A_THREAD * (int64_t)cpu->n_threads) {
+        rl_pool_run(cpu->pool, n_tasks, 1, tree_heads, &job);
+    } else {
+        job.sums_at = rl_cpu_scratch(cpu, (size_t)plan->n_items * sizeof *job.sums_at);
+        run_waves(cpu, &job);
+    }
     rl_cpu_scratch_rewind(cpu, mark);
 }

@@ -25,20 +25,20 @@ static void schedules_match_transformers(void **state) {
     const rl_json *item = rl_json_first(rl_json_get(rl_json_root(doc), "schedules"));
     for (; item != NULL; item = rl_json_next(item)) {
         rl_optim_opts opts = {
-            .lr = rl_json_number(rl_json_get(item, "lr"), NAN),
+            .lr = rl_json_number(rl_json_get(item, "lr"), -1),
             .schedule = schedule_named(rl_json_text(rl_json_get(item, "schedule"), "")),
             .warmup_steps = (int32_t)rl_json_number(rl_json_get(item, "warmup_steps"), -1),
-            .min_lr_ratio = rl_json_number(rl_json_get(item, "min_lr_ratio"), NAN),
+            .min_lr_ratio = rl_json_number(rl_json_get(item, "min_lr_ratio"), -1),
         };
         int64_t n = (int64_t)rl_json_number(rl_json_get(item, "n_updates"), -1), k = 0;
         const rl_json *rate = rl_json_first(rl_json_get(item, "rate"));
         for (; rate != NULL; rate = rl_json_next(rate), k++) {
             // The golden agrees with the formulas to 1e-18.
-            assert_true(fabs(rl_lr_at(&opts, k, n) - rl_json_number(rate, NAN)) <= 1e-17);
+            assert_true(fabs(rl_lr_at(&opts, k, n) - rl_json_number(rate, -1)) <= 1e-17);
             n_rates++;
         }
         assert_int_equal(k, n);
-        double after = rl_json_number(rl_json_get(item, "rate_after"), NAN);
+        double after = rl_json_number(rl_json_get(item, "rate_after"), -1);
         assert_true(fabs(rl_lr_at(&opts, n, n) - after) <= 1e-17);
         assert_true(rl_lr_at(&opts, n + 5, n) == rl_lr_at(&opts, n, n));
     }

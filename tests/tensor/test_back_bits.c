@@ -148,6 +148,58 @@ static void kernel_sets_do_not_change_bits(void **state) {
     rl_arena_free(ref.arena);
 }
 
+/*
+ * Items add to shared keys in their order, so all at once is the same as one call an item. Together
+ * they are more than attention_back takes in one wave (4 Mi floats of sums).
+ */
+static void attention_items_may_come_one_by_one(void **state) {
+    enum { ITEMS = 14, PROMPT = 700, TAIL = 20, DIM = 256, ROWS = PROMPT + (ITEMS - 1) * TAIL };
+    rig r = rig_open(RL_KERNELS_AUTO, 2);
+    rl_tensor q = rig_matrix(&r, ROWS, DIM, 1), k = rig_matrix(&r, ROWS, DIM, 1);
+    rl_tensor v = rig_matrix(&r, ROWS, DIM, 1), d_out = rig_matrix(&r, ROWS, DIM, 1);
+    rl_tensor d_q[2], d_k[2], d_v[2];
+    rl_attn_item item[ITEMS];
+    rl_kv_span span[2 * ITEMS];
+    int32_t tree_item[2] = {0, ITEMS};
+    (void)state;
+    for (int32_t i = 0, row = 0; i < ITEMS; i++) {
+        int32_t n = i == 0 ? PROMPT : TAIL;
+        span[2 * i] = (rl_kv_span){.n = PROMPT};
+        span[2 * i + 1] = (rl_kv_span){.row = row, .n = TAIL};
+        item[i] = (rl_attn_item){.row = row,
+                                 .n_rows = n,
+                                 .pos = i == 0 ? 0 : PROMPT,
+                                 .span_begin = 2 * i,
+                                 .span_end = i == 0 ? 1 : 2 * i + 2};
+        row += n;
+    }
+    rl_attn_plan plan = {.item = item,
+                         .n_items = ITEMS,
+                         .span = span,
+                         .n_spans = 2 * ITEMS,
+                         .tree_item = tree_item,
+                         .n_trees = 1,
+                         .max_keys = PROMPT + TAIL,
+                         .n_heads = 1,
+                         .n_kv_heads = 1,
+                         .head_dim = DIM,
+                         .scale = 0.1f};
+    for (int pass = 0; pass < 2; pass++) {
+        d_q[pass] = rig_matrix(&r, ROWS, DIM, 0);
+        d_k[pass] = rig_matrix(&r, ROWS, DIM, 0);
+        d_v[pass] = rig_matrix(&r, ROWS, DIM, 0);
+        plan.n_items = tree_item[1] = pass == 0 ? ITEMS : 1;
+        for (plan.item = item; plan.item < item + ITEMS; plan.item += plan.n_items) {
+            rl_op_attention_back(r.be, d_q[pass], d_k[pass], d_v[pass], d_out, q, k, v, &plan);
+        }
+    }
+    size_t bytes = ROWS * DIM * sizeof(float);
+    assert_memory_equal(rig_floats(&r, d_q[0]), rig_floats(&r, d_q[1]), bytes);
+    assert_memory_equal(rig_floats(&r, d_k[0]), rig_floats(&r, d_k[1]), bytes);
+    assert_memory_equal(rig_floats(&r, d_v[0]), rig_floats(&r, d_v[1]), bytes);
+    rig_close(&r);
+}
+
 /* Arrays of one call to the inner loops, with room for guards after n. */
 enum { MOST = 70, ROOM = MOST + 1 };
 typedef struct arrays {
@@ -296,6 +348,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_do_not_change_bits),
         cmocka_unit_test(kernel_sets_do_not_change_bits),
+        cmocka_unit_test(attention_items_may_come_one_by_one),
         cmocka_unit_test(inner_loops_stay_inside_their_arrays),
         cmocka_unit_test(adamw_is_torchs),
         cmocka_unit_test(sum_squares_is_a_double_and_shows_nan),
