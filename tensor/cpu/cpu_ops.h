@@ -62,10 +62,9 @@ rl_cpu_mark rl_cpu_scratch_mark(const rl_cpu *cpu);
 void *rl_cpu_scratch(rl_cpu *cpu, size_t bytes);
 void rl_cpu_scratch_rewind(rl_cpu *cpu, rl_cpu_mark mark);
 
-/* gemm_blas.c: picks the BLAS core (an OPENBLAS_CORETYPE in the environment is obeyed) and sets
- * BLAS to one thread. May be called more than once. */
-rl_status rl_cpu_blas_open(rl_err *err) RL_MUST_USE;
-const char *rl_cpu_blas_core(void); // "SkylakeX"; valid once open
+/* gemm_blas.c: sets BLAS to one thread (its core is chosen before, see rl/tensor/blas.h). May be
+ * called more than once. */
+void rl_cpu_blas_open(void);
 
 /* Forward. */
 int64_t rl_cpu_packed_len(const rl_backend *be, int64_t n_out, int64_t n_in);

@@ -45,14 +45,8 @@ const char *rl_blas_core(void) {
     return openblas_get_corename();
 }
 
-rl_status rl_cpu_blas_open(rl_err *err) {
-    (void)err;
+void rl_cpu_blas_open(void) {
     openblas_set_num_threads(1);
-    return RL_OK;
-}
-
-const char *rl_cpu_blas_core(void) {
-    return rl_blas_core();
 }
 
 void rl_cpu_sgemm(const rl_cpu_gemm *g) {
