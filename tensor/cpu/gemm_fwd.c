@@ -12,10 +12,10 @@
 #include "tensor/cpu/cpu_ops.h"
 
 enum {
-    INPUT_BLOCK = 768,       // inputs of a panel worked on at a time: 144 KiB
-    ROWS_MOST = 240,         // rows of a tile; a multiple of every kernel's row block
-    ROWS_FLOATS = 256 << 10, // wanted size of a tile's input rows
-    TILE_FLOATS = 16 << 10   // least weights a thread takes at a time
+    INPUT_BLOCK = 384,        // inputs of a panel worked on at a time: 72 KiB
+    ROWS_MOST = 512,          // rows of a tile
+    ROWS_FLOATS = 1024 << 10, // wanted size of a tile's input rows
+    TILE_FLOATS = 16 << 10    // least weights a thread takes at a time
 };
 
 static int64_t round_up(int64_t n, int64_t to) {
@@ -72,7 +72,7 @@ typedef struct linear_job {
     const rl_kern *kern;
     float *out;
     const float *in, *packed;
-    float *partial; // [workers][tile_rows][RL_PANEL], for sums that wait for the residual
+    float *partial; // [workers][tile_rows][RL_PANEL], for chains cut in blocks
     int64_t out_stride, in_stride;
     int64_t n_rows, n_out, n_in;
     int64_t n_panels, tile_rows;
@@ -97,8 +97,8 @@ static void linear_tile(const linear_job *job, int64_t row, int64_t panel, float
         p.n_k = last ? job->n_in - k : INPUT_BLOCK;
         p.from = k == 0 ? NULL : p.out;
         p.from_stride = p.out_stride;
-        p.out = job->add && !last ? partial : out;
-        p.out_stride = job->add && !last ? RL_PANEL : job->out_stride;
+        p.out = !last ? partial : out;
+        p.out_stride = !last ? RL_PANEL : job->out_stride;
         p.add = job->add && last;
         p.ahead = p.weight + p.n_k * RL_PANEL; // the next block or panel lies right behind
         p.n_ahead = weight_end - p.ahead;
@@ -134,8 +134,11 @@ void rl_cpu_linear(rl_backend *be, rl_tensor out, rl_tensor in, rl_tensor packed
     };
     int64_t rows = ROWS_FLOATS / job.n_in / 24 * 24; // 24: whole row blocks of 6 and of 8
     int64_t n_tiles, grain = TILE_FLOATS / (RL_PANEL * job.n_in);
-    job.tile_rows = rows < 48 ? 48 : rows > ROWS_MOST ? ROWS_MOST : rows;
-    if (add && job.n_in > INPUT_BLOCK) {
+    rows = rows < 48 ? 48 : rows > ROWS_MOST ? ROWS_MOST : rows;
+    // Equal shares, so that no thin remainder reads all weights for a few rows.
+    n_tiles = round_up(job.n_rows, rows) / rows;
+    job.tile_rows = n_tiles > 0 ? round_up((job.n_rows + n_tiles - 1) / n_tiles, 8) : rows;
+    if (job.n_in > INPUT_BLOCK) {
         job.partial = rl_cpu_scratch(cpu, (size_t)(cpu->n_threads * job.tile_rows * RL_PANEL) *
                                               sizeof(float));
     }

@@ -7,8 +7,14 @@
 #if defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 
-enum { ROWS = 6, UNROLL = 4, VECTOR = 8, THIRD = 16, LINE = 16 };
+enum { ROWS = 6, VECTOR = 8, THIRD = 16, LINE = 16 }; // LINE: of the cache, in floats
 
+/* Before a loop over registers, whose count is known once inlined: they must not become memory. */
+#if defined(__clang__)
+#define UNROLL_ALL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL_ALL _Pragma("GCC unroll 6")
+#endif
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 static inline __m256i mask_of(int32_t left) {
@@ -18,60 +24,77 @@ static inline __m256i mask_of(int32_t left) {
     return _mm256_loadu_si256((const __m256i *)(const void *)(edge + VECTOR - n));
 }
 
-/* How a pass over k asks for the memory wanted next: n_lines from `line` every UNROLL steps. */
+/* How a pass over k asks for the memory wanted next: n_lines from `line` every `gap` values of k.
+ */
 typedef struct ahead {
     const float *line;
-    int64_t n_lines;
+    int32_t n_lines, gap;
 } ahead;
+
+/*
+ * One inner value: a column of inputs times a row of the panel. Rows 0 to 2 and 3 to 5 have a
+ * pointer each, so that one register holds the stride of all.
+ */
+ALWAYS_INLINE void panel_step(__m256 acc[ROWS][6], const float *low, const float *high,
+                              int64_t in_stride, const float *weight, const int n_rows,
+                              const int n_cols) {
+    __m256 w[6];
+    UNROLL_ALL
+    for (int c = 0; c < n_cols; c++) {
+        w[c] = _mm256_loadu_ps(weight + c * VECTOR);
+    }
+    UNROLL_ALL
+    for (int r = 0; r < n_rows; r++) {
+        __m256 x = _mm256_broadcast_ss((r < 3 ? low : high) + r % 3 * in_stride);
+        UNROLL_ALL
+        for (int c = 0; c < n_cols; c++) {
+            acc[r][c] = _mm256_fmadd_ps(x, w[c], acc[r][c]);
+        }
+    }
+}
 
 /* n_rows x n_cols registers from column `col` of the panel on. */
 ALWAYS_INLINE void panel_block(const rl_kern_panel *p, int32_t row, int32_t col, ahead next,
                                const int n_rows, const int n_cols) {
     __m256 acc[ROWS][6];
-    const float *in = p->in + row * p->in_stride, *weight = p->weight + col;
+    const int64_t in_stride = p->in_stride, n_k = p->n_k;
+    const float *low = p->in + row * in_stride, *high = low + 3 * in_stride;
+    const float *weight = p->weight + col;
     const float *from = p->from != NULL ? p->from + row * p->from_stride + col : NULL;
     float *out = p->out + row * p->out_stride + col;
-    int64_t k = 0;
-#pragma GCC unroll 6
+    int32_t wait = next.gap;
+    __m256i mask[6];
+    UNROLL_ALL
+    for (int c = 0; c < n_cols; c++) {
+        mask[c] = mask_of(p->n_out - col - c * VECTOR);
+    }
+    UNROLL_ALL
     for (int r = 0; r < n_rows; r++) {
-#pragma GCC unroll 6
+        UNROLL_ALL
         for (int c = 0; c < n_cols; c++) {
-            acc[r][c] = from == NULL ? _mm256_setzero_ps()
-                                     : _mm256_maskload_ps(from + r * p->from_stride + c * VECTOR,
-                                                          mask_of(p->n_out - col - c * VECTOR));
+            acc[r][c] = from == NULL
+                            ? _mm256_setzero_ps()
+                            : _mm256_maskload_ps(from + r * p->from_stride + c * VECTOR, mask[c]);
         }
     }
-    while (k < p->n_k) {
-        int64_t stop = k + UNROLL < p->n_k ? k + UNROLL : p->n_k;
-        for (int64_t i = 0; i < next.n_lines; i++, next.line += LINE) {
-            _mm_prefetch((const char *)next.line, _MM_HINT_T1);
-        }
-        for (; k < stop; k++, weight += RL_PANEL) {
-            __m256 w[6];
-#pragma GCC unroll 6
-            for (int c = 0; c < n_cols; c++) {
-                w[c] = _mm256_loadu_ps(weight + c * VECTOR);
-            }
-#pragma GCC unroll 6
-            for (int r = 0; r < n_rows; r++) {
-                __m256 x = _mm256_broadcast_ss(in + r * p->in_stride + k);
-#pragma GCC unroll 6
-                for (int c = 0; c < n_cols; c++) {
-                    acc[r][c] = _mm256_fmadd_ps(x, w[c], acc[r][c]);
-                }
+    for (int64_t k = 0; k < n_k; k++, low++, high++, weight += RL_PANEL) {
+        if (--wait == 0) {
+            wait = next.gap;
+            for (int32_t i = 0; i < next.n_lines; i++, next.line += LINE) {
+                _mm_prefetch((const char *)next.line, _MM_HINT_T1);
             }
         }
+        panel_step(acc, low, high, in_stride, weight, n_rows, n_cols);
     }
-#pragma GCC unroll 6
+    UNROLL_ALL
     for (int r = 0; r < n_rows; r++) {
-#pragma GCC unroll 6
+        UNROLL_ALL
         for (int c = 0; c < n_cols; c++) {
             float *to = out + r * p->out_stride + c * VECTOR;
-            __m256i mask = mask_of(p->n_out - col - c * VECTOR);
             if (p->add) {
-                acc[r][c] = _mm256_add_ps(_mm256_maskload_ps(to, mask), acc[r][c]);
+                acc[r][c] = _mm256_add_ps(_mm256_maskload_ps(to, mask[c]), acc[r][c]);
             }
-            _mm256_maskstore_ps(to, mask, acc[r][c]);
+            _mm256_maskstore_ps(to, mask[c], acc[r][c]);
         }
     }
 }
@@ -110,20 +133,23 @@ static void panel_wide(const rl_kern_panel *p, ahead next) {
 /* The memory ahead is asked for evenly over the passes, so that it comes while we compute. */
 static void panel_256(const rl_kern_panel *p) {
     int64_t passes = p->n_rows <= 2 ? 1 : (int64_t)(p->n_rows + ROWS - 1) / ROWS * 3;
-    int64_t lines = p->n_ahead / LINE, steps = (p->n_k + UNROLL - 1) / UNROLL;
-    int64_t share = (lines + passes * steps - 1) / (passes * steps); // a step's lines
-    ahead next = {p->ahead, share};
+    int64_t lines = p->n_ahead / LINE, all = passes * p->n_k;
+    ahead next = {p->ahead, 0, 1};
+    if (lines > 0 && all > 0) {
+        next.n_lines = (int32_t)((lines + all - 1) / all);
+        next.gap = (int32_t)(all / lines > 1 ? all / lines : 1);
+    }
     if (p->n_rows <= 2) {
         panel_wide(p, next);
         return;
     }
     for (int32_t col = 0; col < RL_PANEL; col += THIRD) {
         for (int32_t row = 0; row < p->n_rows; row += ROWS) {
-            if (next.line - p->ahead + steps * share * LINE > p->n_ahead) {
+            panel_third(p, row, col, next);
+            next.line += next.n_lines * (p->n_k / next.gap) * LINE;
+            if (next.n_lines > 0 && next.line - p->ahead >= p->n_ahead) {
                 next.n_lines = 0;
             }
-            panel_third(p, row, col, next);
-            next.line += next.n_lines * steps * LINE;
         }
     }
 }
@@ -138,21 +164,21 @@ typedef struct score_args {
 /* One block of 16 keys. */
 ALWAYS_INLINE void score_rows(const score_args *a, const int n_rows) {
     __m256 acc[ROWS][2];
-#pragma GCC unroll 6
+    UNROLL_ALL
     for (int r = 0; r < n_rows; r++) {
         acc[r][0] = acc[r][1] = _mm256_setzero_ps();
     }
     for (int32_t d = 0; d < a->dim; d++) {
         __m256 k0 = _mm256_loadu_ps(a->k + d * RL_LANES);
         __m256 k1 = _mm256_loadu_ps(a->k + d * RL_LANES + VECTOR);
-#pragma GCC unroll 6
+        UNROLL_ALL
         for (int r = 0; r < n_rows; r++) {
             __m256 q = _mm256_broadcast_ss(a->q + r * a->q_stride + d);
             acc[r][0] = _mm256_fmadd_ps(q, k0, acc[r][0]);
             acc[r][1] = _mm256_fmadd_ps(q, k1, acc[r][1]);
         }
     }
-#pragma GCC unroll 6
+    UNROLL_ALL
     for (int r = 0; r < n_rows; r++) {
         _mm256_storeu_ps(a->score + r * a->score_stride, acc[r][0]);
         _mm256_storeu_ps(a->score + r * a->score_stride + VECTOR, acc[r][1]);
@@ -202,7 +228,7 @@ typedef struct value_args {
 /* 16 columns of the head, the second half perhaps in part or not at all. */
 ALWAYS_INLINE void value_rows(const value_args *a, const int n_rows) {
     __m256 acc[ROWS][2];
-#pragma GCC unroll 6
+    UNROLL_ALL
     for (int r = 0; r < n_rows; r++) {
         acc[r][0] = _mm256_maskload_ps(a->acc + r * a->acc_stride, a->mask[0]);
         acc[r][1] = _mm256_maskload_ps(a->acc + r * a->acc_stride + VECTOR, a->mask[1]);
@@ -211,14 +237,14 @@ ALWAYS_INLINE void value_rows(const value_args *a, const int n_rows) {
         const float *row = a->value + key / RL_LANES * a->block_stride + key % RL_LANES * a->dim;
         __m256 v0 = _mm256_maskload_ps(row, a->mask[0]);
         __m256 v1 = _mm256_maskload_ps(row + VECTOR, a->mask[1]);
-#pragma GCC unroll 6
+        UNROLL_ALL
         for (int r = 0; r < n_rows; r++) {
             __m256 p = _mm256_broadcast_ss(a->p + r * a->p_stride + key);
             acc[r][0] = _mm256_fmadd_ps(p, v0, acc[r][0]);
             acc[r][1] = _mm256_fmadd_ps(p, v1, acc[r][1]);
         }
     }
-#pragma GCC unroll 6
+    UNROLL_ALL
     for (int r = 0; r < n_rows; r++) {
         _mm256_maskstore_ps(a->acc + r * a->acc_stride, a->mask[0], acc[r][0]);
         _mm256_maskstore_ps(a->acc + r * a->acc_stride + VECTOR, a->mask[1], acc[r][1]);

@@ -4,31 +4,48 @@
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
 #include <immintrin.h>
 
-enum { ROWS = 8, UNROLL = 4 };
+enum { ROWS = 8, UNROLL = 4, LINE = 16 }; // LINE: floats of a cache line
 
+/* Loops over registers are unrolled by pragma: left as loops, the registers become memory. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 static __mmask16 mask_of(int32_t n) {
     return n >= RL_LANES ? 0xffff : n > 0 ? (__mmask16)((1u << n) - 1) : 0;
 }
 
-/* How a pass over k asks for the memory wanted next: n_lines from `line` every UNROLL steps. */
+/* How a pass over k asks for the memory wanted next: n_lines from `line` every `gap` steps. */
 typedef struct ahead {
     const float *line;
-    int64_t n_lines;
+    int32_t n_lines, gap;
 } ahead;
+
+/* One inner value: a column of inputs times a row of the panel. */
+ALWAYS_INLINE void panel_step(__m512 acc[ROWS][3], const float *in, int64_t in_stride,
+                              const float *weight, const int n_rows) {
+    __m512 w0 = _mm512_loadu_ps(weight), w1 = _mm512_loadu_ps(weight + RL_LANES);
+    __m512 w2 = _mm512_loadu_ps(weight + 2 * RL_LANES);
+#pragma GCC unroll 8
+    for (int r = 0; r < n_rows; r++) {
+        __m512 x = _mm512_set1_ps(in[r * in_stride]);
+        acc[r][0] = _mm512_fmadd_ps(x, w0, acc[r][0]);
+        acc[r][1] = _mm512_fmadd_ps(x, w1, acc[r][1]);
+        acc[r][2] = _mm512_fmadd_ps(x, w2, acc[r][2]);
+    }
+}
 
 ALWAYS_INLINE void panel_rows(const rl_kern_panel *p, int32_t row, ahead next, const int n_rows) {
     __m512 acc[ROWS][3];
-    const float *in = p->in + row * p->in_stride, *weight = p->weight;
+    const int64_t in_stride = p->in_stride, n_k = p->n_k;
+    const float *in = p->in + row * in_stride, *weight = p->weight;
     const float *from = p->from != NULL ? p->from + row * p->from_stride : NULL;
     float *out = p->out + row * p->out_stride;
     __mmask16 mask[3] = {mask_of(p->n_out), mask_of(p->n_out - RL_LANES),
                          mask_of(p->n_out - 2 * RL_LANES)};
     int64_t k = 0;
+    int32_t wait = next.gap;
 #pragma GCC unroll 8
     for (int r = 0; r < n_rows; r++) {
-#pragma GCC unroll 3
+#pragma GCC unroll 8
         for (int c = 0; c < 3; c++) {
             acc[r][c] =
                 from == NULL
@@ -36,26 +53,24 @@ ALWAYS_INLINE void panel_rows(const rl_kern_panel *p, int32_t row, ahead next, c
                     : _mm512_maskz_loadu_ps(mask[c], from + r * p->from_stride + c * RL_LANES);
         }
     }
-    while (k < p->n_k) {
-        int64_t stop = k + UNROLL < p->n_k ? k + UNROLL : p->n_k;
-        for (int64_t i = 0; i < next.n_lines; i++, next.line += RL_LANES) {
-            _mm_prefetch((const char *)next.line, _MM_HINT_T1);
-        }
-        for (; k < stop; k++, weight += RL_PANEL) {
-            __m512 w0 = _mm512_loadu_ps(weight), w1 = _mm512_loadu_ps(weight + RL_LANES);
-            __m512 w2 = _mm512_loadu_ps(weight + 2 * RL_LANES);
-#pragma GCC unroll 8
-            for (int r = 0; r < n_rows; r++) {
-                __m512 x = _mm512_set1_ps(in[r * p->in_stride + k]);
-                acc[r][0] = _mm512_fmadd_ps(x, w0, acc[r][0]);
-                acc[r][1] = _mm512_fmadd_ps(x, w1, acc[r][1]);
-                acc[r][2] = _mm512_fmadd_ps(x, w2, acc[r][2]);
+    for (; k + UNROLL <= n_k; k += UNROLL) {
+        if (--wait == 0) {
+            wait = next.gap;
+            for (int32_t i = 0; i < next.n_lines; i++, next.line += LINE) {
+                _mm_prefetch((const char *)next.line, _MM_HINT_T1);
             }
         }
+#pragma GCC unroll 4
+        for (int u = 0; u < UNROLL; u++, in++, weight += RL_PANEL) {
+            panel_step(acc, in, in_stride, weight, n_rows);
+        }
+    }
+    for (; k < n_k; k++, in++, weight += RL_PANEL) {
+        panel_step(acc, in, in_stride, weight, n_rows);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < n_rows; r++) {
-#pragma GCC unroll 3
+#pragma GCC unroll 8
         for (int c = 0; c < 3; c++) {
             float *to = out + r * p->out_stride + c * RL_LANES;
             if (p->add) {
@@ -98,20 +113,23 @@ static void panel_rest(const rl_kern_panel *p, int32_t row, ahead next) {
 
 /* The memory ahead is asked for evenly over the passes, so that it comes while we compute. */
 static void panel_512(const rl_kern_panel *p) {
-    int64_t passes = (p->n_rows + ROWS - 1) / ROWS;
-    int64_t lines = p->n_ahead / RL_LANES, steps = (p->n_k + UNROLL - 1) / UNROLL;
-    int64_t share = (lines + passes * steps - 1) / (passes * steps); // a step's lines
-    ahead next = {p->ahead, share};
+    int64_t passes = (p->n_rows + ROWS - 1) / ROWS, steps = p->n_k / UNROLL;
+    int64_t lines = p->n_ahead / LINE, all = passes * steps;
+    ahead next = {p->ahead, 0, 1};
+    if (lines > 0 && all > 0) {
+        next.n_lines = (int32_t)((lines + all - 1) / all);
+        next.gap = (int32_t)(all / lines > 1 ? all / lines : 1);
+    }
     for (int32_t row = 0; row < p->n_rows; row += ROWS) {
-        if (next.line - p->ahead + steps * share * RL_LANES > p->n_ahead) {
-            next.n_lines = 0;
-        }
         if (p->n_rows - row >= ROWS) {
             panel_8(p, row, next);
         } else {
             panel_rest(p, row, next);
         }
-        next.line += next.n_lines * steps * RL_LANES;
+        next.line += next.n_lines * (steps / next.gap) * LINE;
+        if (next.n_lines > 0 && next.line - p->ahead >= p->n_ahead) {
+            next.n_lines = 0;
+        }
     }
 }
 
@@ -126,21 +144,21 @@ ALWAYS_INLINE void score_rows(const score_args *a, const int n_rows, const int n
     __m512 acc[ROWS][3];
 #pragma GCC unroll 8
     for (int r = 0; r < n_rows; r++) {
-#pragma GCC unroll 3
+#pragma GCC unroll 8
         for (int b = 0; b < n_blocks; b++) {
             acc[r][b] = _mm512_setzero_ps();
         }
     }
     for (int32_t d = 0; d < a->dim; d++) {
         __m512 key[3];
-#pragma GCC unroll 3
+#pragma GCC unroll 8
         for (int b = 0; b < n_blocks; b++) {
             key[b] = _mm512_loadu_ps(a->k + b * a->block_stride + d * RL_LANES);
         }
 #pragma GCC unroll 8
         for (int r = 0; r < n_rows; r++) {
             __m512 q = _mm512_set1_ps(a->q[r * a->q_stride + d]);
-#pragma GCC unroll 3
+#pragma GCC unroll 8
             for (int b = 0; b < n_blocks; b++) {
                 acc[r][b] = _mm512_fmadd_ps(q, key[b], acc[r][b]);
             }
@@ -148,7 +166,7 @@ ALWAYS_INLINE void score_rows(const score_args *a, const int n_rows, const int n
     }
 #pragma GCC unroll 8
     for (int r = 0; r < n_rows; r++) {
-#pragma GCC unroll 3
+#pragma GCC unroll 8
         for (int b = 0; b < n_blocks; b++) {
             _mm512_storeu_ps(a->score + r * a->score_stride + b * RL_LANES, acc[r][b]);
         }
@@ -217,9 +235,9 @@ typedef struct value_args {
 
 ALWAYS_INLINE void value_rows(const value_args *a, const int n_rows, const int n_cols) {
     __m512 acc[6][4];
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int r = 0; r < n_rows; r++) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int c = 0; c < n_cols; c++) {
             const float *from = a->acc + r * a->acc_stride + c * RL_LANES;
             acc[r][c] =
@@ -229,23 +247,23 @@ ALWAYS_INLINE void value_rows(const value_args *a, const int n_rows, const int n
     for (int32_t key = 0; key < a->n_keys; key++) {
         const float *row = a->value + key / RL_LANES * a->block_stride + key % RL_LANES * a->dim;
         __m512 v[4];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int c = 0; c < n_cols; c++) {
             v[c] = c == n_cols - 1 ? _mm512_maskz_loadu_ps(a->mask, row + c * RL_LANES)
                                    : _mm512_loadu_ps(row + c * RL_LANES);
         }
-#pragma GCC unroll 6
+#pragma GCC unroll 8
         for (int r = 0; r < n_rows; r++) {
             __m512 p = _mm512_set1_ps(a->p[r * a->p_stride + key]);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
             for (int c = 0; c < n_cols; c++) {
                 acc[r][c] = _mm512_fmadd_ps(p, v[c], acc[r][c]);
             }
         }
     }
-#pragma GCC unroll 6
+#pragma GCC unroll 8
     for (int r = 0; r < n_rows; r++) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int c = 0; c < n_cols; c++) {
             _mm512_mask_storeu_ps(a->acc + r * a->acc_stride + c * RL_LANES,
                                   c == n_cols - 1 ? a->mask : (__mmask16)0xffff, acc[r][c]);
