@@ -1,26 +1,30 @@
 /*
- * Speed of the backward operations at the shapes of SmolLM2-135M with 1024 tokens: products as a
- * share of one untiled BLAS call, row operations in bytes a second beside a plain copy.
+ * Speed of the backward operations at the shapes of SmolLM2-135M with 1024 tokens: products beside
+ * one untiled BLAS call and the peak of fused multiply-adds, row operations in bytes a second
+ * beside the reading of memory.
  *
  *   bench_back [THREADS]
  */
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "rl/core/clock.h"
 #include "rl/core/pool.h"
 #include "rl/tensor/blas.h"
 #include "rl/tensor/cpu.h"
 #include "rl/tensor/ops.h"
 #include "tensor/cpu/cpu_ops.h"
 #include "tensor/cpu/gemm_blas.h"
+#include "tests/bench/probe.h"
 
 enum { N = 1024, C = 576, F = 1536, V = 49152, HEAD_ROWS = 256 };
 
 typedef struct bench {
     rl_backend *be;
+    rl_pool *pool;
+    int32_t n_threads;
     rl_buffer *buffer;
     size_t used;
+    double peak, read; // flop/s and bytes/s of the probes, all threads
 } bench;
 
 static rl_tensor take(bench *b, int64_t rows, int64_t cols) {
@@ -37,12 +41,12 @@ static rl_tensor flat(rl_tensor t) {
 typedef void task(void *context);
 
 /* Best of several runs, in seconds. */
-static double best_of(task *run, void *context) {
+static double best_of(task *run, void *context, int32_t n_threads) {
     double best = 1e9, spent = 0;
     for (int i = 0; i < 4 || spent < 0.3; i++) {
-        double begin = rl_clock_now(), took;
+        double begin = probe_clock(n_threads), took;
         run(context);
-        took = rl_clock_now() - begin;
+        took = probe_clock(n_threads) - begin;
         best = took < best ? took : best;
         spent += took;
     }
@@ -77,7 +81,7 @@ static void run_whole(void *context) {
     rl_cpu_sgemm(&g);
 }
 
-static void bench_products(bench *b, int32_t n_threads) {
+static void bench_products(bench *b) {
     static const struct {
         const char *name;
         int64_t m, n, k;
@@ -89,8 +93,8 @@ static void bench_products(bench *b, int32_t n_threads) {
         {"wgrad gate+up", 2 * F, C, N, true},   {"wgrad down", C, F, N, true},
         {"dgrad head", HEAD_ROWS, C, V, false}, {"wgrad head", V, C, HEAD_ROWS, true},
     };
-    printf("%-16s %10s %10s %8s   GFLOP/s; share: tiled over untiled, per thread\n", "product",
-           "untiled 1T", "tiled", "share");
+    printf("\n%-16s %12s %12s %12s %12s\n", "product, GFLOP/s", "untiled 1T", "tiled", "of untiled",
+           "of peak");
     for (size_t i = 0; i < sizeof shape / sizeof shape[0]; i++) {
         int64_t m = shape[i].m, n = shape[i].n, k = shape[i].k;
         double flops = 2.0 * (double)m * (double)n * (double)k, whole, tiled;
@@ -99,10 +103,10 @@ static void bench_products(bench *b, int32_t n_threads) {
         p.out = take(b, m, n);
         p.in = shape[i].a_t ? take(b, k, m) : take(b, m, k);
         p.by = take(b, k, n);
-        whole = flops / best_of(run_whole, &p) * 1e-9;
-        tiled = flops / best_of(run_tiled, &p) * 1e-9;
-        printf("%-16s %10.0f %10.0f %7.0f%%\n", shape[i].name, whole, tiled,
-               100 * tiled / whole / n_threads);
+        whole = flops / best_of(run_whole, &p, 1) * 1e-9;
+        tiled = flops / best_of(run_tiled, &p, b->n_threads) * 1e-9;
+        printf("%-16s %12.0f %12.0f %11.0f%% %11.0f%%\n", shape[i].name, whole, tiled,
+               100 * tiled / whole / b->n_threads, 1e11 * tiled / b->peak);
     }
 }
 
@@ -176,7 +180,7 @@ static void bench_rows(bench *b) {
         [ADAMW] = {"adamw", {{V, C}, {V, C}, {V, C}, {V, C}}, 28.0 * V * C},
         [SUM_SQUARES] = {"sum_squares", {{V, C}}, 4.0 * V * C},
     };
-    printf("\n%-16s %10s %10s\n", "operation", "ms", "GB/s");
+    printf("\n%-16s %10s %10s %12s\n", "operation", "ms", "GB/s", "of reading");
     for (int i = 0; i < N_TASKS - 1; i++) {
         rows_task r = {.b = b, .which = i};
         double took;
@@ -184,8 +188,9 @@ static void bench_rows(bench *b) {
         if (i == LOGPROB) {
             r.token = rl_tensor_rows(r.token, 0, HEAD_ROWS);
         }
-        took = best_of(run_rows, &r);
-        printf("%-16s %10.3f %10.1f\n", row[i].name, took * 1e3, row[i].n_bytes / took * 1e-9);
+        took = best_of(run_rows, &r, b->n_threads);
+        printf("%-16s %10.3f %10.1f %11.0f%%\n", row[i].name, took * 1e3,
+               row[i].n_bytes / took * 1e-9, 100 * row[i].n_bytes / took / b->read);
     }
 }
 
@@ -224,31 +229,33 @@ static void bench_attention(bench *b) {
                             .n_kv_heads = K,
                             .head_dim = D,
                             .scale = 0.125f};
-    took = best_of(run_rows, &r);
-    printf("%-16s %10.3f %10.1f GFLOP/s of the causal half\n", "attention_back", took * 1e3,
-           pairs * H * D * 10 / took * 1e-9);
+    took = best_of(run_rows, &r, b->n_threads);
+    printf("%-16s %10.3f %10.1f GFLOP/s of the causal half, %.0f%% of peak\n", "attention_back",
+           took * 1e3, pairs * H * D * 10 / took * 1e-9, 100 * pairs * H * D * 10 / took / b->peak);
 }
 
 int main(int argc, char **argv) {
-    int32_t n_threads = argc > 1 ? (int32_t)strtol(argv[1], NULL, 10) : rl_cpu_count();
-    rl_pool *pool = NULL;
-    bench b = {0};
-    rl_err err;
+    bench b = {.n_threads = argc > 1 ? (int32_t)strtol(argv[1], NULL, 10) : rl_cpu_count()};
+    rl_err err = {"threads wanted"};
     rl_blas_choose_core(argv);
-    if (n_threads < 1 || rl_pool_new(n_threads, true, &pool, &err) != RL_OK ||
-        rl_cpu_open(RL_KERNELS_AUTO, pool, &b.be, &err) != RL_OK ||
+    if (b.n_threads < 1 || rl_pool_new(b.n_threads, true, &b.pool, &err) != RL_OK ||
+        rl_cpu_open(RL_KERNELS_AUTO, b.pool, &b.be, &err) != RL_OK ||
         rl_buffer_alloc(b.be, (size_t)800 << 20, &b.buffer, &err) != RL_OK) {
-        fprintf(stderr, "bench_back: %s\n", n_threads < 1 ? "threads wanted" : err.text);
+        fprintf(stderr, "bench_back: %s\n", err.text);
         return 2;
     }
-    printf("%s\n", rl_cpu_describe(b.be));
-    rl_op_fill(b.be, rl_tensor_1d(RL_DTYPE_F32, b.buffer, 0, (int64_t)(b.buffer->bytes / 4)),
+    rl_op_fill(b.be,
+               rl_tensor_1d(RL_DTYPE_F32, b.buffer, 0, (int64_t)(b.buffer->bytes / sizeof(float))),
                0.01f);
-    bench_products(&b, n_threads);
+    b.peak = probe_peak(b.pool, b.n_threads, rl_cpu_of(b.be)->kernels);
+    b.read = probe_read(b.pool, b.n_threads, b.buffer->host, (int64_t)b.buffer->bytes);
+    printf("%s; peak %.0f GFLOP/s, memory read %.1f GB/s\n", rl_cpu_describe(b.be), b.peak * 1e-9,
+           b.read * 1e-9);
+    bench_products(&b);
     bench_rows(&b);
     bench_attention(&b);
     rl_buffer_free(b.be, b.buffer);
     rl_cpu_close(b.be);
-    rl_pool_free(pool);
+    rl_pool_free(b.pool);
     return 0;
 }
