@@ -68,18 +68,13 @@ static void add_text(rl_str *input, const char *text) {
     add_field(input, text != NULL ? text : "", text != NULL ? strlen(text) : 0);
 }
 
-static void add_fields(rl_str *input, const char *nonce, const rl_problem *problem,
-                       const char *program, size_t program_len, int32_t max_chars) {
-    char limit[16];
-    snprintf(limit, sizeof limit, "%d", (int)max_chars + 1);
-    add_text(input, nonce);
-    add_text(input, limit);
-    add_text(input, problem->entry_point);
-    add_field(input, program, program_len);
-    add_text(input, problem->setup);
-    add_text(input, problem->check);
+void rl_code_key(const rl_problem *problem, const char *program, size_t program_len, rl_str *out) {
+    add_text(out, problem->entry_point);
+    add_field(out, program, program_len);
+    add_text(out, problem->setup);
+    add_text(out, problem->check);
     for (int32_t i = 0; i < problem->n_tests; i++) {
-        add_text(input, problem->tests[i]);
+        add_text(out, problem->tests[i]);
     }
 }
 
@@ -179,20 +174,23 @@ rl_status rl_code_run_tests(rl_sandbox *sandbox, const rl_harness *harness,
     char loader[240];
     const char *argv[] = {rl_sandbox_python(sandbox), "-s", "-S", "-B", "-c", loader, NULL};
     rl_job job = {.argv = argv, .wants_result = true, .limits = rl_sandbox_limits(sandbox)};
-    char nonce[NONCE_LEN + 1];
+    char nonce[NONCE_LEN + 1], limit[16];
     rl_str input = {0};
     rl_report report;
     rl_status status = make_nonce(nonce, err);
     if (status != RL_OK) {
         return status;
     }
+    snprintf(limit, sizeof limit, "%d", (int)max_chars + 1);
     snprintf(loader, sizeof loader,
              "import marshal, posix, sys\nsys.path[:] = [p for p in sys.path if p]\ncode = b''\n"
              "while len(code) < %zu: code += posix.read(0, %zu - len(code))\n"
              "exec(marshal.loads(code))",
              harness->code_len, harness->code_len);
     rl_str_append_n(&input, harness->code, harness->code_len);
-    add_fields(&input, nonce, problem, program, program_len, max_chars);
+    add_text(&input, nonce);
+    add_text(&input, limit);
+    rl_code_key(problem, program, program_len, &input);
     job.input = rl_str_text(&input);
     job.input_len = input.len;
     status = rl_sandbox_run(sandbox, &job, arena, &report, err);

@@ -4,6 +4,7 @@
 
 #include "rl/core/arena.h"
 #include "rl/core/problem.h"
+#include "rl/core/str.h"
 #include "rl/sandbox/sandbox.h"
 
 /* The Python side, sandbox/harness/, compiled by the sandbox's interpreter once per run. */
@@ -27,6 +28,9 @@ typedef struct rl_code_run {
     const rl_unit_failure *failure; // [n_failures]
     int32_t n_failures;             // those reported, at most max_failures
 } rl_code_run;
+
+/* Everything a verdict depends on, as the harness reads it, for keeping verdicts. */
+void rl_code_key(const rl_problem *problem, const char *program, size_t program_len, rl_str *out);
 
 /*
  * A status other than RL_OK says that no judgement could be made: the sandbox failed (RL_IO, worth

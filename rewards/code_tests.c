@@ -2,7 +2,7 @@
  * Judges programs by unit tests: the score is the share of tests that hold. A program stopped by
  * its time limit scores 0, as one that does not compile does.
  *
- * Verdicts are kept by problem and program text, since samples of a group are often the same; one
+ * Verdicts are kept by tests and program text, since samples of a group are often the same; one
  * that could not be reached is not kept. The table starts anew when it is full.
  */
 #include "rl/rewards/verifier.h"
@@ -36,7 +36,7 @@ static const rl_section code_section = {
     .n_keys = sizeof code_keys / sizeof code_keys[0],
 };
 
-enum { KEPT_MAX = 32768 };
+enum { KEPT_MAX = 16384 };
 
 /* The lock guards everything below it. */
 typedef struct cache {
@@ -63,22 +63,11 @@ static void drop_kept(cache *kept) {
     kept->map = NULL;
 }
 
-static const char *key_of(const rl_problem *problem, const char *program, size_t program_len,
-                          rl_arena *arena, size_t *len) {
-    // Problems live as long as the run, so their address names them.
-    uintptr_t address = (uintptr_t)problem;
-    char *key = rl_arena_alloc(arena, sizeof address + program_len, 1);
-    memcpy(key, &address, sizeof address);
-    memcpy(key + sizeof address, program, program_len);
-    *len = sizeof address + program_len;
-    return key;
-}
-
-static bool recall(cache *kept, const char *key, size_t key_len, rl_arena *arena, rl_verdict *out) {
+static bool recall(cache *kept, const rl_str *key, rl_arena *arena, rl_verdict *out) {
     int64_t at;
     bool found;
     rl_lock_take(kept->lock);
-    found = kept->map != NULL && rl_map_get(kept->map, key, key_len, &at);
+    found = kept->map != NULL && rl_map_get(kept->map, key->ptr, key->len, &at);
     if (found) {
         *out = kept->verdict[at];
         if (out->feedback != NULL) {
@@ -89,7 +78,7 @@ static bool recall(cache *kept, const char *key, size_t key_len, rl_arena *arena
     return found;
 }
 
-static void keep(cache *kept, const char *key, size_t key_len, const rl_verdict *verdict) {
+static void keep(cache *kept, const rl_str *key, const rl_verdict *verdict) {
     rl_lock_take(kept->lock);
     if (kept->n_kept == KEPT_MAX) {
         drop_kept(kept);
@@ -97,7 +86,7 @@ static void keep(cache *kept, const char *key, size_t key_len, const rl_verdict 
     if (kept->map == NULL) {
         kept->map = rl_map_new(0);
     }
-    if (rl_map_add(kept->map, key, key_len, kept->n_kept)) {
+    if (rl_map_add(kept->map, key->ptr, key->len, kept->n_kept)) {
         rl_verdict *copy = &kept->verdict[kept->n_kept++];
         *copy = *verdict;
         if (copy->feedback != NULL) {
@@ -224,15 +213,32 @@ static rl_status code_open(void **out, const void *opts, rl_sandbox *sandbox, rl
     return RL_OK;
 }
 
+static rl_status run_and_judge(const code_tests *self, const rl_problem *problem,
+                               const char *program, size_t program_len, rl_arena *arena,
+                               rl_verdict *out, rl_err *err) {
+    rl_status status = RL_IO;
+    rl_code_run run;
+    // A sandbox that failed says nothing about the program and gets a second chance.
+    for (int attempt = 0; attempt < 2 && status == RL_IO; attempt++) {
+        status = rl_code_run_tests(self->sandbox, &self->harness, problem, program, program_len,
+                                   self->opts.feedback_tests, self->opts.feedback_chars, arena,
+                                   &run, err);
+    }
+    if (status == RL_OK) {
+        judge(self, problem, &run, arena, out);
+    }
+    return status;
+}
+
 static rl_status code_verify(const void *opaque, const rl_problem *problem, const char *answer,
                              size_t answer_len, rl_arena *arena, rl_verdict *out, rl_err *err) {
     static const char no_code[] =
         "No program was found. Put the whole program into one ```python block.\n";
     const code_tests *self = opaque;
-    size_t code_len, program_len, key_len;
-    const char *code, *program, *key;
-    rl_code_run run;
-    rl_status status;
+    size_t code_len, program_len;
+    const char *code, *program;
+    rl_str key = {0};
+    rl_status status = RL_OK;
     *out = (rl_verdict){.kind = RL_VERDICT_UNKNOWN};
     if (problem->n_tests == 0 && problem->check == NULL) {
         return rl_fail(err, RL_UNSUPPORTED, "problem '%s' has no tests", problem->id);
@@ -244,24 +250,15 @@ static rl_status code_verify(const void *opaque, const rl_problem *problem, cons
         return RL_OK;
     }
     program = rl_complete_program(problem, code, code_len, arena, &program_len);
-    key = key_of(problem, program, program_len, arena, &key_len);
-    if (recall(self->kept, key, key_len, arena, out)) {
-        return RL_OK;
-    }
-    for (int attempt = 0; attempt < 2; attempt++) {
-        status = rl_code_run_tests(self->sandbox, &self->harness, problem, program, program_len,
-                                   self->opts.feedback_tests, self->opts.feedback_chars, arena,
-                                   &run, err);
-        if (status != RL_IO) {
-            break; // judged, or not worth another try
+    rl_code_key(problem, program, program_len, &key);
+    if (!recall(self->kept, &key, arena, out)) {
+        status = run_and_judge(self, problem, program, program_len, arena, out, err);
+        if (status == RL_OK) {
+            keep(self->kept, &key, out);
         }
     }
-    if (status != RL_OK) {
-        return status;
-    }
-    judge(self, problem, &run, arena, out);
-    keep(self->kept, key, key_len, out);
-    return RL_OK;
+    rl_str_release(&key);
+    return status;
 }
 
 const rl_verifier rl_code_tests = {

@@ -126,18 +126,21 @@ class Judge:
 
     def how_it_ended(self):
         """Waits a little, since a process lets go of its pipes before it can be reaped."""
+        import _signal
         import resource
         import time
-        for _ in range(100):
+        for _ in range(500):
             pid, status, usage = posix.wait4(self.child, posix.WNOHANG)
             if pid == self.child:
                 break
             time.sleep(0.002)
         used = usage.ru_utime + usage.ru_stime
         if posix.WIFSIGNALED(status):
-            if used >= resource.getrlimit(resource.RLIMIT_CPU)[0] - 0.1:
+            # A program that ignores the first signal of the limit is killed a second later.
+            signal, limit = posix.WTERMSIG(status), resource.getrlimit(resource.RLIMIT_CPU)[0]
+            if signal == _signal.SIGXCPU or (signal == _signal.SIGKILL and used >= limit):
                 raise TimeUsedUp
-            return "the program died of signal %d during the test" % posix.WTERMSIG(status)
+            return "the program died of signal %d during the test" % signal
         return "the program ended during the test"
 
     def call(self, remote, args, named):
