@@ -151,7 +151,7 @@ static rl_status next_record(const rl_archive *archive, char name[NAME_MAX_LEN +
 /* The record at hand, which must have the name; moves on. */
 static rl_status read_record(rl_archive *archive, const char *name, const uint8_t **bytes,
                              size_t *n_bytes, rl_err *err) {
-    char there[NAME_MAX_LEN + 1];
+    char there[NAME_MAX_LEN + 1] = "";
     rl_status status;
     if (archive->at == archive->file.len) {
         return rl_fail(err, RL_IO,
@@ -197,8 +197,8 @@ rl_status rl_archive_close(rl_archive *archive, rl_err *err) {
 
 rl_status rl_archive_bytes(rl_archive *archive, const char *name, void *bytes, size_t n_bytes,
                            rl_err *err) {
-    const uint8_t *from;
-    size_t size;
+    const uint8_t *from = NULL;
+    size_t size = 0;
     rl_status status;
     if (archive->writing) {
         return write_record(archive, name, bytes, n_bytes, err);
@@ -239,8 +239,8 @@ rl_status rl_archive_f64(rl_archive *archive, const char *name, double *value, r
 }
 
 rl_status rl_archive_text(rl_archive *archive, const char *name, char **text, rl_err *err) {
-    const uint8_t *from;
-    size_t size;
+    const uint8_t *from = NULL;
+    size_t size = 0;
     rl_status status;
     if (archive->writing) {
         return write_record(archive, name, *text, strlen(*text), err);

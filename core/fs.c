@@ -46,8 +46,8 @@ static int read_some(int fd, char *to, size_t n_bytes, size_t *n_read) {
 }
 
 rl_status rl_fs_read(const char *path, rl_arena *arena, char **out, size_t *out_len, rl_err *err) {
-    int fd, cause;
-    size_t size, n;
+    int fd = -1, cause;
+    size_t size = 0, n;
     rl_status status = open_file(path, &fd, &size, err);
     if (status != RL_OK) {
         return status;
@@ -72,8 +72,8 @@ rl_status rl_fs_read(const char *path, rl_arena *arena, char **out, size_t *out_
 }
 
 rl_status rl_fs_map(const char *path, rl_map_file *out, rl_err *err) {
-    int fd;
-    size_t size;
+    int fd = -1;
+    size_t size = 0;
     void *ptr;
     rl_status status = open_file(path, &fd, &size, err);
     *out = (rl_map_file){0};

@@ -263,7 +263,7 @@ static rl_status decoder(rl_tokenizer *tokenizer, const rl_json *value, int dept
         status = read_strip(tokenizer, value, &stage, err);
     } else if (strcmp(type, "Metaspace") == 0) {
         const char *mark = rl_json_text(rl_json_get(value, "replacement"), "\xe2\x96\x81");
-        rl_prefix_where where;
+        rl_prefix_where where = RL_PREFIX_NEVER;
         if (!is_one_char(mark)) {
             return rl_fail(err, RL_IO, "the replacement of 'Metaspace' is not one character");
         }

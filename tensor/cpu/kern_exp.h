@@ -20,8 +20,8 @@
 #define RL_EXP_C4     0.0416664853692054749f
 #define RL_EXP_C3     0.166666671633720398f
 #define RL_EXP_C2     0.5f
-#define RL_EXP_LEAST  -87.3365479f // below: 0
-#define RL_EXP_MOST   88.7228394f  // above: infinity
+#define RL_EXP_LEAST  (-87.3365479f) // below: 0
+#define RL_EXP_MOST   88.7228394f    // above: infinity
 
 static inline float rl_exp_bits(uint32_t bits) {
     float out;
