@@ -62,7 +62,7 @@ const rl_section rl_sandbox_section = {
     .n_keys = sizeof sandbox_keys / sizeof sandbox_keys[0],
 };
 
-enum { HELLO_MS = 10000, GRACE_MS = 10000 };
+enum { HELLO_MS = 10000, GRACE_MS = 5000 };
 
 struct rl_sandbox {
     rl_sandbox_opts opts;

@@ -29,6 +29,7 @@ class Peer:
     def __init__(self, reads, writes, export, adopt, serve):
         self.reads, self.writes = reads, writes
         self.export, self.adopt, self.serve = export, adopt, serve
+        self.body, self.at = b"", 0
         self.objects = []
         self.named = PLAIN_CLASSES
 
@@ -63,8 +64,13 @@ class Peer:
         n, = _struct.unpack("<I", self.take(4))
         if n > MESSAGE_MAX:
             raise EOFError
+        # Decoding may ask back (the hash of an object that is a key), which comes here again.
+        outer = self.body, self.at
         self.body, self.at = self.take(n), 0
-        message = self.decode(0)
+        try:
+            message = self.decode(0)
+        finally:
+            self.body, self.at = outer
         if type(message) is not tuple or not message:
             raise EOFError
         return message

@@ -83,6 +83,11 @@ static void passes_honest_programs(void **state) {
          "    y: int = 0\n    def __add__(self, o): return P(self.x + o.x, self.y + o.y)",
          {"assert P(1, 2) + P(3) == P(4, 2)", "assert repr(P(1)) == 'P(x=1, y=0)'",
           "assert len({P(1), P(1, 0)}) == 1"}},
+        {"objects as keys",
+         "class K:\n    def __init__(self, n): self.n = n\n    def __hash__(self): return self.n\n"
+         "    def __eq__(self, o): return self.n == o.n\n"
+         "def f(): return {K(1), K(2), K(1)}, {K(3): 'c'}",
+         {"a, b = f()\nassert len(a) == 2\nassert b[K(3)] == 'c'\nassert K(1) in a"}},
         {"endless generator",
          "def f():\n    n = 0\n    while True:\n        yield n\n        n += 2",
          {"from itertools import islice\nassert list(islice(f(), 4)) == [0, 2, 4, 6]"}},
@@ -500,6 +505,7 @@ static void check_references(const char *name, int64_t step) {
 static void passes_reference_solutions(void **state) {
     (void)state;
     check_references("data/mbpp/sanitized_train.jsonl", 10);
+    check_references("data/mbpp/sanitized_validation.jsonl", 15);
     check_references("data/mbpp/train.jsonl", 37);
     check_references("data/mbpp/validation.jsonl", 15);
     check_references("data/humaneval/first40.jsonl", 3);

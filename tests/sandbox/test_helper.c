@@ -57,6 +57,23 @@ static void survives_its_helper(void **state) {
     assert_text(report.out, report.out_len, "again\n");
 }
 
+/* Stopped, not dead: its sockets stay open, and only the clock can tell. */
+static void gives_up_a_helper_that_hangs(void **state) {
+    (void)state;
+    const char *argv[] = {"/bin/true", NULL};
+    rl_job job = {.argv = argv, .limits = rl_sandbox_limits(jail)};
+    rl_report report;
+    rl_err err;
+    job.limits.wall_ms = 100;
+    kill(helper_pid(), SIGSTOP);
+    double begin = rl_clock_now();
+    assert_int_equal(rl_sandbox_run(jail, &job, arena, &report, &err), RL_IO);
+    assert_int_equal(report.kind, RL_EXIT_BROKEN);
+    assert_true(rl_clock_now() - begin < 8.0);
+    report = shell("echo again");
+    assert_text(report.out, report.out_len, "again\n");
+}
+
 /* A trainer that is killed leaves neither helper nor job. */
 static void dies_with_its_trainer(void **state) {
     (void)state;
@@ -214,6 +231,7 @@ static void says_what_is_missing(void **state) {
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(survives_its_helper),
+        cmocka_unit_test(gives_up_a_helper_that_hangs),
         cmocka_unit_test(dies_with_its_trainer),
         cmocka_unit_test(serves_many_threads),
         cmocka_unit_test(refuses_where_namespaces_are_denied),
