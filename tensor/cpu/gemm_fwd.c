@@ -5,14 +5,14 @@
  *
  * Work is cut into tiles (rows x panel), panel running fastest: a worker walks along the packed
  * weight while its rows stay in cache. Long chains are cut in blocks of inputs, each continued from
- * memory, so that a block of a panel stays in the second-level cache for all rows.
+ * memory, so that a block of a panel stays near for all rows while the next is on its way.
  */
 #include <string.h>
 
 #include "tensor/cpu/cpu_ops.h"
 
 enum {
-    INPUT_BLOCK = 384,        // inputs of a panel worked on at a time: 72 KiB
+    INPUT_BLOCK = 192,        // inputs of a panel worked on at a time: 36 KiB
     ROWS_MOST = 512,          // rows of a tile
     ROWS_FLOATS = 1024 << 10, // wanted size of a tile's input rows
     TILE_FLOATS = 16 << 10    // least weights a thread takes at a time
@@ -100,8 +100,7 @@ static void linear_tile(const linear_job *job, int64_t row, int64_t panel, float
         p.out = !last ? partial : out;
         p.out_stride = !last ? RL_PANEL : job->out_stride;
         p.add = job->add && last;
-        p.ahead = p.weight + p.n_k * RL_PANEL; // the next block or panel lies right behind
-        p.n_ahead = weight_end - p.ahead;
+        p.n_ahead = weight_end - p.weight - p.n_k * RL_PANEL; // the next block lies right behind
         p.n_ahead = p.n_ahead < p.n_k * RL_PANEL ? p.n_ahead : p.n_k * RL_PANEL;
         job->kern->panel(&p);
     }

@@ -35,8 +35,7 @@ typedef struct rl_kern_panel {
     int64_t out_stride;
     bool add;
     int32_t n_rows, n_out; // n_out <= RL_PANEL
-    const float *ahead;    // memory wanted soon, n_ahead floats: a hint
-    int64_t n_ahead;
+    int64_t n_ahead;       // floats behind the weight that will be wanted next: a hint
 } rl_kern_panel;
 
 typedef struct rl_kern {

@@ -7,7 +7,13 @@
 #if defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 
-enum { ROWS = 6, VECTOR = 8, THIRD = 16, LINE = 16 }; // LINE: of the cache, in floats
+enum {
+    ROWS = 6,
+    VECTOR = 8,
+    THIRD = 16,
+    LINE = 16,           // floats of a cache line
+    SOON = 48 * RL_PANEL // how far a single pass reads ahead
+};
 
 /* Before a loop over registers, whose count is known once inlined: they must not become memory. */
 #if defined(__clang__)
@@ -24,11 +30,13 @@ static inline __m256i mask_of(int32_t left) {
     return _mm256_loadu_si256((const __m256i *)(const void *)(edge + VECTOR - n));
 }
 
-/* How a pass over k asks for the memory wanted next: n_lines from `line` every `gap` values of k.
+/*
+ * How the passes over k ask for the memory wanted next: `lines` cache lines in `steps` steps, as
+ * evenly as can be, since a burst of requests would hold up our own loads.
  */
 typedef struct ahead {
     const float *line;
-    int32_t n_lines, gap;
+    int32_t owed, lines, steps;
 } ahead;
 
 /*
@@ -54,7 +62,7 @@ ALWAYS_INLINE void panel_step(__m256 acc[ROWS][6], const float *low, const float
 }
 
 /* n_rows x n_cols registers from column `col` of the panel on. */
-ALWAYS_INLINE void panel_block(const rl_kern_panel *p, int32_t row, int32_t col, ahead next,
+ALWAYS_INLINE void panel_block(const rl_kern_panel *p, int32_t row, int32_t col, ahead *asked,
                                const int n_rows, const int n_cols) {
     __m256 acc[ROWS][6];
     const int64_t in_stride = p->in_stride, n_k = p->n_k;
@@ -62,7 +70,7 @@ ALWAYS_INLINE void panel_block(const rl_kern_panel *p, int32_t row, int32_t col,
     const float *weight = p->weight + col;
     const float *from = p->from != NULL ? p->from + row * p->from_stride + col : NULL;
     float *out = p->out + row * p->out_stride + col;
-    int32_t wait = next.gap;
+    ahead next = *asked;
     __m256i mask[6];
     UNROLL_ALL
     for (int c = 0; c < n_cols; c++) {
@@ -78,11 +86,9 @@ ALWAYS_INLINE void panel_block(const rl_kern_panel *p, int32_t row, int32_t col,
         }
     }
     for (int64_t k = 0; k < n_k; k++, low++, high++, weight += RL_PANEL) {
-        if (--wait == 0) {
-            wait = next.gap;
-            for (int32_t i = 0; i < next.n_lines; i++, next.line += LINE) {
-                _mm_prefetch((const char *)next.line, _MM_HINT_T1);
-            }
+        for (next.owed += next.lines; next.owed > 0; next.owed -= next.steps) {
+            _mm_prefetch((const char *)next.line, _MM_HINT_T1);
+            next.line += LINE;
         }
         panel_step(acc, low, high, in_stride, weight, n_rows, n_cols);
     }
@@ -97,59 +103,57 @@ ALWAYS_INLINE void panel_block(const rl_kern_panel *p, int32_t row, int32_t col,
             _mm256_maskstore_ps(to, mask[c], acc[r][c]);
         }
     }
+    *asked = next;
 }
 
-static void panel_third(const rl_kern_panel *p, int32_t row, int32_t col, ahead next) {
+static void panel_third(const rl_kern_panel *p, int32_t row, int32_t col, ahead *asked) {
     switch (p->n_rows - row) {
     case 1:
-        panel_block(p, row, col, next, 1, 2);
+        panel_block(p, row, col, asked, 1, 2);
         break;
     case 2:
-        panel_block(p, row, col, next, 2, 2);
+        panel_block(p, row, col, asked, 2, 2);
         break;
     case 3:
-        panel_block(p, row, col, next, 3, 2);
+        panel_block(p, row, col, asked, 3, 2);
         break;
     case 4:
-        panel_block(p, row, col, next, 4, 2);
+        panel_block(p, row, col, asked, 4, 2);
         break;
     case 5:
-        panel_block(p, row, col, next, 5, 2);
+        panel_block(p, row, col, asked, 5, 2);
         break;
     default:
-        panel_block(p, row, col, next, 6, 2);
+        panel_block(p, row, col, asked, 6, 2);
         break;
     }
 }
 
-static void panel_wide(const rl_kern_panel *p, ahead next) {
+static void panel_wide(const rl_kern_panel *p, ahead *asked) {
     if (p->n_rows == 1) {
-        panel_block(p, 0, 0, next, 1, 6);
+        panel_block(p, 0, 0, asked, 1, 6);
     } else {
-        panel_block(p, 0, 0, next, 2, 6);
+        panel_block(p, 0, 0, asked, 2, 6);
     }
 }
 
-/* The memory ahead is asked for evenly over the passes, so that it comes while we compute. */
 static void panel_256(const rl_kern_panel *p) {
-    int64_t passes = p->n_rows <= 2 ? 1 : (int64_t)(p->n_rows + ROWS - 1) / ROWS * 3;
-    int64_t lines = p->n_ahead / LINE, all = passes * p->n_k;
-    ahead next = {p->ahead, 0, 1};
-    if (lines > 0 && all > 0) {
-        next.n_lines = (int32_t)((lines + all - 1) / all);
-        next.gap = (int32_t)(all / lines > 1 ? all / lines : 1);
-    }
-    if (p->n_rows <= 2) {
-        panel_wide(p, next);
+    int32_t passes = p->n_rows <= 2 ? 1 : (p->n_rows + ROWS - 1) / ROWS * 3;
+    // A single pass runs at the speed of memory: it asks for what it needs itself a little later.
+    int64_t skip = passes == 1 ? SOON : p->n_k * RL_PANEL, size = p->n_k * RL_PANEL;
+    int64_t left = size + p->n_ahead - skip;
+    ahead next = {
+        .line = left > 0 ? p->weight + skip : NULL,
+        .lines = left > 0 ? (int32_t)((left < size ? left : size) / LINE) : 0,
+        .steps = passes * (int32_t)p->n_k + 1,
+    };
+    if (passes == 1) {
+        panel_wide(p, &next);
         return;
     }
     for (int32_t col = 0; col < RL_PANEL; col += THIRD) {
         for (int32_t row = 0; row < p->n_rows; row += ROWS) {
-            panel_third(p, row, col, next);
-            next.line += next.n_lines * (p->n_k / next.gap) * LINE;
-            if (next.n_lines > 0 && next.line - p->ahead >= p->n_ahead) {
-                next.n_lines = 0;
-            }
+            panel_third(p, row, col, &next);
         }
     }
 }

@@ -4,7 +4,12 @@
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
 #include <immintrin.h>
 
-enum { ROWS = 8, UNROLL = 4, LINE = 16 }; // LINE: floats of a cache line
+enum {
+    ROWS = 8,
+    UNROLL = 4,
+    LINE = 16,           // floats of a cache line
+    SOON = 48 * RL_PANEL // how far a single pass reads ahead
+};
 
 /* Loops over registers are unrolled by pragma: left as loops, the registers become memory. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
@@ -13,10 +18,13 @@ static __mmask16 mask_of(int32_t n) {
     return n >= RL_LANES ? 0xffff : n > 0 ? (__mmask16)((1u << n) - 1) : 0;
 }
 
-/* How a pass over k asks for the memory wanted next: n_lines from `line` every `gap` steps. */
+/*
+ * How the passes over k ask for the memory wanted next: `lines` cache lines in `steps` steps, as
+ * evenly as can be, since a burst of requests would hold up our own loads.
+ */
 typedef struct ahead {
     const float *line;
-    int32_t n_lines, gap;
+    int32_t owed, lines, steps;
 } ahead;
 
 /* One inner value: a column of inputs times a row of the panel. */
@@ -33,7 +41,7 @@ ALWAYS_INLINE void panel_step(__m512 acc[ROWS][3], const float *in, int64_t in_s
     }
 }
 
-ALWAYS_INLINE void panel_rows(const rl_kern_panel *p, int32_t row, ahead next, const int n_rows) {
+ALWAYS_INLINE void panel_rows(const rl_kern_panel *p, int32_t row, ahead *asked, const int n_rows) {
     __m512 acc[ROWS][3];
     const int64_t in_stride = p->in_stride, n_k = p->n_k;
     const float *in = p->in + row * in_stride, *weight = p->weight;
@@ -42,7 +50,7 @@ ALWAYS_INLINE void panel_rows(const rl_kern_panel *p, int32_t row, ahead next, c
     __mmask16 mask[3] = {mask_of(p->n_out), mask_of(p->n_out - RL_LANES),
                          mask_of(p->n_out - 2 * RL_LANES)};
     int64_t k = 0;
-    int32_t wait = next.gap;
+    ahead next = *asked;
 #pragma GCC unroll 8
     for (int r = 0; r < n_rows; r++) {
 #pragma GCC unroll 8
@@ -54,11 +62,9 @@ ALWAYS_INLINE void panel_rows(const rl_kern_panel *p, int32_t row, ahead next, c
         }
     }
     for (; k + UNROLL <= n_k; k += UNROLL) {
-        if (--wait == 0) {
-            wait = next.gap;
-            for (int32_t i = 0; i < next.n_lines; i++, next.line += LINE) {
-                _mm_prefetch((const char *)next.line, _MM_HINT_T1);
-            }
+        for (next.owed += next.lines; next.owed > 0; next.owed -= next.steps) {
+            _mm_prefetch((const char *)next.line, _MM_HINT_T1);
+            next.line += LINE;
         }
 #pragma GCC unroll 4
         for (int u = 0; u < UNROLL; u++, in++, weight += RL_PANEL) {
@@ -79,56 +85,54 @@ ALWAYS_INLINE void panel_rows(const rl_kern_panel *p, int32_t row, ahead next, c
             _mm512_mask_storeu_ps(to, mask[c], acc[r][c]);
         }
     }
+    *asked = next;
 }
 
-static void panel_8(const rl_kern_panel *p, int32_t row, ahead next) {
-    panel_rows(p, row, next, 8);
+static void panel_8(const rl_kern_panel *p, int32_t row, ahead *asked) {
+    panel_rows(p, row, asked, 8);
 }
 
-static void panel_rest(const rl_kern_panel *p, int32_t row, ahead next) {
+static void panel_rest(const rl_kern_panel *p, int32_t row, ahead *asked) {
     switch (p->n_rows - row) {
     case 1:
-        panel_rows(p, row, next, 1);
+        panel_rows(p, row, asked, 1);
         break;
     case 2:
-        panel_rows(p, row, next, 2);
+        panel_rows(p, row, asked, 2);
         break;
     case 3:
-        panel_rows(p, row, next, 3);
+        panel_rows(p, row, asked, 3);
         break;
     case 4:
-        panel_rows(p, row, next, 4);
+        panel_rows(p, row, asked, 4);
         break;
     case 5:
-        panel_rows(p, row, next, 5);
+        panel_rows(p, row, asked, 5);
         break;
     case 6:
-        panel_rows(p, row, next, 6);
+        panel_rows(p, row, asked, 6);
         break;
     default:
-        panel_rows(p, row, next, 7);
+        panel_rows(p, row, asked, 7);
         break;
     }
 }
 
-/* The memory ahead is asked for evenly over the passes, so that it comes while we compute. */
 static void panel_512(const rl_kern_panel *p) {
-    int64_t passes = (p->n_rows + ROWS - 1) / ROWS, steps = p->n_k / UNROLL;
-    int64_t lines = p->n_ahead / LINE, all = passes * steps;
-    ahead next = {p->ahead, 0, 1};
-    if (lines > 0 && all > 0) {
-        next.n_lines = (int32_t)((lines + all - 1) / all);
-        next.gap = (int32_t)(all / lines > 1 ? all / lines : 1);
-    }
+    int32_t passes = (p->n_rows + ROWS - 1) / ROWS;
+    // A single pass runs at the speed of memory: it asks for what it needs itself a little later.
+    int64_t skip = passes == 1 ? SOON : p->n_k * RL_PANEL, size = p->n_k * RL_PANEL;
+    int64_t left = size + p->n_ahead - skip;
+    ahead next = {
+        .line = left > 0 ? p->weight + skip : NULL,
+        .lines = left > 0 ? (int32_t)((left < size ? left : size) / LINE) : 0,
+        .steps = passes * (int32_t)(p->n_k / UNROLL) + 1,
+    };
     for (int32_t row = 0; row < p->n_rows; row += ROWS) {
         if (p->n_rows - row >= ROWS) {
-            panel_8(p, row, next);
+            panel_8(p, row, &next);
         } else {
-            panel_rest(p, row, next);
-        }
-        next.line += next.n_lines * (steps / next.gap) * LINE;
-        if (next.n_lines > 0 && next.line - p->ahead >= p->n_ahead) {
-            next.n_lines = 0;
+            panel_rest(p, row, &next);
         }
     }
 }

@@ -40,7 +40,6 @@ static void run_panel_plain(const rl_kern *kern, const bench_top *top, int64_t n
         .out_stride = 53,
         .n_rows = (int32_t)(n % 27 + 1),
         .n_out = (int32_t)(n % 48 + 1),
-        .ahead = top->in[1],
         .n_ahead = ARRAY / 2,
     };
     kern->panel(&p);
