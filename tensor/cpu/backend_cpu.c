@@ -13,7 +13,7 @@ const char *const rl_kernels_names[] = {"auto", "ref", "avx2", "avx512", NULL};
 
 static rl_status cpu_alloc(rl_backend *be, size_t bytes, rl_buffer **out, rl_err *err) {
     void *host;
-    rl_status status = rl_try_alloc(bytes, "compute.max_tokens", &host, err);
+    rl_status status = rl_try_alloc(bytes, "compute.micro_tokens", &host, err);
     (void)be;
     *out = NULL;
     if (status == RL_OK) {
@@ -85,7 +85,7 @@ void *rl_cpu_scratch(rl_cpu *cpu, size_t bytes) {
             rl_err err;
             void *ptr;
             block->bytes = size > least ? size : least;
-            RL_ASSERT(rl_try_alloc(block->bytes, "compute.max_tokens", &ptr, &err) == RL_OK);
+            RL_ASSERT(rl_try_alloc(block->bytes, "compute.micro_tokens", &ptr, &err) == RL_OK);
             block->ptr = ptr;
         }
         if (block->bytes - cpu->top.used >= size) {
