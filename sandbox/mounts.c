@@ -96,7 +96,8 @@ static rl_status show_folder(const char *path, rl_err *err) {
     ssize_t n;
     rl_status status;
     if (lstat(path, &st) != 0) {
-        return RL_OK; // not every system has every folder
+        // Not every system has every folder.
+        return errno == ENOENT ? RL_OK : fail_at(err, "show", path);
     }
     if (S_ISLNK(st.st_mode)) {
         n = readlink(path, target, sizeof target - 1);

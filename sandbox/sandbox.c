@@ -318,41 +318,53 @@ rl_status rl_sandbox_run(rl_sandbox *sandbox, const rl_job *job, rl_arena *arena
     return status;
 }
 
+static rl_status choose_python(const char *wanted, char real[PATH_MAX], rl_err *err) {
+    static const char *const usual[] = {"/usr/bin/python3", "/usr/local/bin/python3"};
+    if (wanted[0] != '\0') {
+        return realpath(wanted, real) != NULL
+                   ? RL_OK
+                   : rl_fail(err, RL_BAD_RECIPE, "'sandbox.python' is '%s': %s", wanted,
+                             strerror(errno));
+    }
+    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++) {
+        if (realpath(usual[i], real) != NULL && access(real, X_OK) == 0) {
+            return RL_OK;
+        }
+    }
+    return rl_fail(err, RL_UNSUPPORTED,
+                   "no Python at '%s'; try: apt-get install python3, or set 'sandbox.python'",
+                   usual[0]);
+}
+
 /* The interpreter with links resolved, and its folder where that is not one of the system's. */
 static rl_status find_python(rl_sandbox *sandbox, rl_err *err) {
-    static const char *const usual[] = {"/usr/bin/python3", "/usr/local/bin/python3"};
-    const char *wanted = sandbox->opts.python;
+    static const char *const taken[] = {"/tmp/", "/dev/", "/etc/", "/proc/"};
     char real[PATH_MAX];
-    if (wanted[0] != '\0') {
-        if (realpath(wanted, real) == NULL) {
-            return rl_fail(err, RL_BAD_RECIPE, "'sandbox.python' is '%s': %s", wanted,
-                           strerror(errno));
-        }
-    } else {
-        size_t i = 0;
-        while (i < 2 && (realpath(usual[i], real) == NULL || access(real, X_OK) != 0)) {
-            i++;
-        }
-        if (i == 2) {
-            return rl_fail(err, RL_UNSUPPORTED,
-                           "no Python at '%s'; try: apt-get install python3, or set "
-                           "'sandbox.python'",
-                           usual[0]);
-        }
+    rl_status status = choose_python(sandbox->opts.python, real, err);
+    if (status != RL_OK) {
+        return status;
     }
     sandbox->python = rl_strdup(real);
-    if (!rl_text_starts(real, "/usr/") && !rl_text_starts(real, "/bin/")) {
-        // <folder>/bin/python3: the library lies beside bin.
-        for (int up = 0; up < 2 && strrchr(real, '/') != NULL; up++) {
-            *strrchr(real, '/') = '\0';
-        }
-        if (real[0] == '\0') {
-            return rl_fail(err, RL_BAD_RECIPE,
-                           "'sandbox.python' is '%s', which has no folder of its own",
-                           sandbox->python);
-        }
-        sandbox->folder = rl_strdup(real);
+    if (sandbox->opts.mode == RL_SANDBOX_PLAIN || rl_text_starts(real, "/usr/") ||
+        rl_text_starts(real, "/bin/")) {
+        return RL_OK;
     }
+    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++) {
+        if (rl_text_starts(real, taken[i])) {
+            return rl_fail(err, RL_BAD_RECIPE,
+                           "'sandbox.python' is '%s', but the jail has a '%.4s' of its own",
+                           sandbox->python, taken[i]);
+        }
+    }
+    // <folder>/bin/python3: the library lies beside bin.
+    for (int up = 0; up < 2 && strrchr(real, '/') != NULL; up++) {
+        *strrchr(real, '/') = '\0';
+    }
+    if (real[0] == '\0') {
+        return rl_fail(err, RL_BAD_RECIPE,
+                       "'sandbox.python' is '%s', which has no folder of its own", sandbox->python);
+    }
+    sandbox->folder = rl_strdup(real);
     return RL_OK;
 }
 
@@ -364,19 +376,27 @@ static rl_status try_job(rl_sandbox *sandbox, rl_err *err) {
     rl_report report;
     rl_err why;
     rl_status status = rl_sandbox_run(sandbox, &job, arena, &report, &why);
-    if (status != RL_OK && sandbox->opts.mode == RL_SANDBOX_JAIL) {
+    bool python_at_fault = status == RL_OK ? report.kind != RL_EXIT_CLEAN
+                                           : strstr(why.text, sandbox->python) != NULL ||
+                                                 (sandbox->folder != NULL &&
+                                                  strstr(why.text, sandbox->folder) != NULL);
+    if (status == RL_OK) {
+        const char *eol = memchr(report.err, '\n', report.err_len);
+        size_t len = eol != NULL ? (size_t)(eol - report.err) : report.err_len;
+        rl_fail(&why, RL_OK, "%.*s", len < 200 ? (int)len : 200, report.err);
+    }
+    if (python_at_fault) {
+        status = rl_fail(err, RL_UNSUPPORTED,
+                         "'%s' does not run in the sandbox: %.200s; set 'sandbox.python' to a "
+                         "Python 3 that every user may run",
+                         sandbox->python, why.text);
+    } else if (status != RL_OK && sandbox->opts.mode == RL_SANDBOX_JAIL) {
         status = rl_fail(err, RL_UNSUPPORTED,
                          "programs cannot be jailed here: %.300s; allow user namespaces, or accept "
                          "the weaker 'sandbox.mode' \"plain\"",
                          why.text);
     } else if (status != RL_OK) {
-        status = rl_fail(err, RL_UNSUPPORTED, "%s", why.text);
-    } else if (report.kind != RL_EXIT_CLEAN) {
-        status =
-            rl_fail(err, RL_UNSUPPORTED,
-                    "'%s' does not run in the sandbox: %.*s; set 'sandbox.python' to a Python "
-                    "3 that other users may run",
-                    sandbox->python, report.err_len < 200 ? (int)report.err_len : 200, report.err);
+        status = rl_fail(err, RL_UNSUPPORTED, "programs cannot be run here: %.400s", why.text);
     }
     rl_arena_free(arena);
     return status;

@@ -223,6 +223,12 @@ static void says_what_is_missing(void **state) {
     assert_int_equal(rl_sandbox_open(&opts, &none, &err), RL_BAD_RECIPE);
     assert_null(none);
     assert_non_null(strstr(err.text, "sandbox.python"));
+    opts.python = "/etc/passwd";
+    assert_int_equal(rl_sandbox_open(&opts, &none, &err), RL_BAD_RECIPE);
+    assert_non_null(strstr(err.text, "/etc"));
+    opts.python = "/usr/bin";
+    assert_int_equal(rl_sandbox_open(&opts, &none, &err), RL_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "sandbox.python"));
     opts.python = "/bin/false";
     assert_int_equal(rl_sandbox_open(&opts, &none, &err), RL_UNSUPPORTED);
     assert_non_null(strstr(err.text, "sandbox.python"));
