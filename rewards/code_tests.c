@@ -264,6 +264,7 @@ static rl_status code_verify(const void *opaque, const rl_problem *problem, cons
 const rl_verifier rl_code_tests = {
     .name = "code_tests",
     .options = &code_section,
+    .runs_tests = true,
     .open = code_open,
     .verify = code_verify,
     .close = code_close,

@@ -1,7 +1,5 @@
 #include "train/setup.h"
 
-#include <string.h>
-
 #include "rl/core/log.h"
 
 rl_status setup_prompt(const setup *s, const rl_problem *problem, rl_arena *arena, int32_t **out,
@@ -73,7 +71,7 @@ static void collect_stops(setup *s) {
 
 static bool runs_tests(const rl_recipe *recipe) {
     for (int32_t r = 0; r < recipe->n_rewards; r++) {
-        if (strcmp(recipe->reward[r].row->name, "code_tests") == 0) {
+        if (recipe->reward[r].row->runs_tests) {
             return true;
         }
     }
@@ -167,10 +165,17 @@ static rl_status open_compute(setup *s, rl_err *err) {
 
 rl_status setup_open_heavy(setup *s, rl_err *err) {
     const rl_recipe *recipe = s->recipe;
-    rl_status status = rl_sandbox_open(&recipe->sandbox, &s->sandbox, err);
+    int32_t n_waiters = rl_cpu_count();
+    rl_status status = RL_OK;
+    if (runs_tests(recipe)) {
+        status = rl_sandbox_open(&recipe->sandbox, &s->sandbox, err);
+        if (status == RL_OK) {
+            n_waiters = rl_sandbox_workers(s->sandbox);
+            rl_log(RL_LOG_INFO, "sandbox: %s", rl_sandbox_mode_line(s->sandbox));
+        }
+    }
     if (status == RL_OK) {
-        rl_log(RL_LOG_INFO, "sandbox: %s", rl_sandbox_mode_line(s->sandbox));
-        status = rl_pool_new(rl_sandbox_workers(s->sandbox), false, &s->waiters, err);
+        status = rl_pool_new(n_waiters, false, &s->waiters, err);
     }
     if (status == RL_OK) {
         status = open_judges(s, err);

@@ -38,6 +38,7 @@ typedef struct rl_verdict {
 typedef struct rl_verifier {
     const char *name;
     const rl_section *options;
+    bool runs_tests; // needs the sandbox, and problems with tests
 
     // sandbox is borrowed for the life of *self and may be NULL if nothing runs code.
     rl_status (*open)(void **self, const void *opts, rl_sandbox *sandbox, rl_err *err);
