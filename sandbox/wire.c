@@ -113,8 +113,11 @@ bool rl_wire_hello_get(const uint8_t *body, size_t body_len, bool *ok,
 
 enum { JOB_FIXED = 8 * 8 };
 
+/* The upper bound leaves room for the sums and multiples made of them. */
 static bool limits_make_sense(const rl_limits *limits) {
-    return limits->cpu_ms > 0 && limits->wall_ms > 0 && limits->mem_bytes > 0 &&
+    const int64_t most = INT64_C(1) << 50;
+    return limits->cpu_ms > 0 && limits->cpu_ms <= most && limits->wall_ms > 0 &&
+           limits->wall_ms <= most && limits->mem_bytes > 0 && limits->mem_bytes <= most &&
            limits->out_bytes >= 0 && limits->out_bytes <= RL_WIRE_OUT_MAX && limits->processes > 0;
 }
 

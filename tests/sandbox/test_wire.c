@@ -10,7 +10,7 @@ static rl_job sample_job(void) {
                     .input_len = 3,
                     .wants_result = true,
                     .limits = {.cpu_ms = 1,
-                               .wall_ms = INT64_MAX,
+                               .wall_ms = INT64_C(1) << 50,
                                .mem_bytes = 1 << 30,
                                .out_bytes = RL_WIRE_OUT_MAX,
                                .processes = 7}};
@@ -93,6 +93,12 @@ static void jobs_that_make_no_sense(void **state) {
     assert_false(rl_wire_job_size(&job, &size));
     static const rl_limits limits[] = {
         {.cpu_ms = 0, .wall_ms = 1, .mem_bytes = 1, .out_bytes = 1, .processes = 1},
+        {.cpu_ms = 1,
+         .wall_ms = (INT64_C(1) << 50) + 1,
+         .mem_bytes = 1,
+         .out_bytes = 1,
+         .processes = 1},
+        {.cpu_ms = 1, .wall_ms = 1, .mem_bytes = INT64_MAX, .out_bytes = 1, .processes = 1},
         {.cpu_ms = 1, .wall_ms = -1, .mem_bytes = 1, .out_bytes = 1, .processes = 1},
         {.cpu_ms = 1, .wall_ms = 1, .mem_bytes = 0, .out_bytes = 1, .processes = 1},
         {.cpu_ms = 1, .wall_ms = 1, .mem_bytes = 1, .out_bytes = -1, .processes = 1},
