@@ -1,7 +1,5 @@
 #include "tests/support/model.h"
 
-#include <math.h>
-
 #include "tests/support/support.h"
 
 void rl_test_model_open(rl_test_model *model, const char *path, rl_kernels kernels,
@@ -42,6 +40,16 @@ int32_t *rl_test_ints(const rl_safetensors *file, const char *name, rl_arena *ar
     return copy_of(file, name, RL_STORED_I32, arena, n);
 }
 
+static double number_of(const rl_json *value) {
+    assert_non_null(value);
+    assert_int_equal(rl_json_type_of(value), RL_JSON_NUMBER);
+    return rl_json_number(value, 0);
+}
+
+double rl_test_number(const rl_json *object, const char *key) {
+    return number_of(rl_json_get(object, key));
+}
+
 double *rl_test_numbers(const rl_json *list, rl_arena *arena, size_t *n) {
     const rl_json *item;
     double *out;
@@ -51,7 +59,7 @@ double *rl_test_numbers(const rl_json *list, rl_arena *arena, size_t *n) {
     *n = rl_json_count(list);
     out = rl_arena_alloc(arena, *n, sizeof *out);
     for (item = rl_json_first(list); item != NULL; item = rl_json_next(item)) {
-        out[i++] = rl_json_number(item, (double)NAN);
+        out[i++] = number_of(item);
     }
     return out;
 }

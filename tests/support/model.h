@@ -25,6 +25,8 @@ void rl_test_model_close(rl_test_model *model);
 float *rl_test_floats(const rl_safetensors *file, const char *name, rl_arena *arena, int64_t *n);
 int32_t *rl_test_ints(const rl_safetensors *file, const char *name, rl_arena *arena, int64_t *n);
 
+/* A number of a JSON object; fails the test when it is none. */
+double rl_test_number(const rl_json *object, const char *key);
 /* Numbers of a JSON list in the arena; fails the test when it is none. */
 double *rl_test_numbers(const rl_json *list, rl_arena *arena, size_t *n);
 int32_t *rl_test_ids(const rl_json *list, rl_arena *arena, int32_t *n);
