@@ -11,7 +11,15 @@ enum {
     SOON = 48 * RL_PANEL // how far a single pass reads ahead
 };
 
-/* Loops over registers are unrolled by pragma: left as loops, the registers become memory. */
+/*
+ * Loops over registers must be unrolled: left as loops, the registers become memory. Clang does it
+ * in panel_rows only when given the count, and elsewhere only when told that it is all.
+ */
+#if defined(__clang__)
+#define UNROLL_ALL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL_ALL _Pragma("GCC unroll 8")
+#endif
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 static __mmask16 mask_of(int32_t n) {
@@ -146,31 +154,31 @@ typedef struct score_args {
 
 ALWAYS_INLINE void score_rows(const score_args *a, const int n_rows, const int n_blocks) {
     __m512 acc[ROWS][3];
-#pragma GCC unroll 8
+    UNROLL_ALL
     for (int r = 0; r < n_rows; r++) {
-#pragma GCC unroll 8
+        UNROLL_ALL
         for (int b = 0; b < n_blocks; b++) {
             acc[r][b] = _mm512_setzero_ps();
         }
     }
     for (int32_t d = 0; d < a->dim; d++) {
         __m512 key[3];
-#pragma GCC unroll 8
+        UNROLL_ALL
         for (int b = 0; b < n_blocks; b++) {
             key[b] = _mm512_loadu_ps(a->k + b * a->block_stride + d * RL_LANES);
         }
-#pragma GCC unroll 8
+        UNROLL_ALL
         for (int r = 0; r < n_rows; r++) {
             __m512 q = _mm512_set1_ps(a->q[r * a->q_stride + d]);
-#pragma GCC unroll 8
+            UNROLL_ALL
             for (int b = 0; b < n_blocks; b++) {
                 acc[r][b] = _mm512_fmadd_ps(q, key[b], acc[r][b]);
             }
         }
     }
-#pragma GCC unroll 8
+    UNROLL_ALL
     for (int r = 0; r < n_rows; r++) {
-#pragma GCC unroll 8
+        UNROLL_ALL
         for (int b = 0; b < n_blocks; b++) {
             _mm512_storeu_ps(a->score + r * a->score_stride + b * RL_LANES, acc[r][b]);
         }
@@ -239,9 +247,9 @@ typedef struct value_args {
 
 ALWAYS_INLINE void value_rows(const value_args *a, const int n_rows, const int n_cols) {
     __m512 acc[6][4];
-#pragma GCC unroll 8
+    UNROLL_ALL
     for (int r = 0; r < n_rows; r++) {
-#pragma GCC unroll 8
+        UNROLL_ALL
         for (int c = 0; c < n_cols; c++) {
             const float *from = a->acc + r * a->acc_stride + c * RL_LANES;
             acc[r][c] =
@@ -251,23 +259,23 @@ ALWAYS_INLINE void value_rows(const value_args *a, const int n_rows, const int n
     for (int32_t key = 0; key < a->n_keys; key++) {
         const float *row = a->value + key / RL_LANES * a->block_stride + key % RL_LANES * a->dim;
         __m512 v[4];
-#pragma GCC unroll 8
+        UNROLL_ALL
         for (int c = 0; c < n_cols; c++) {
             v[c] = c == n_cols - 1 ? _mm512_maskz_loadu_ps(a->mask, row + c * RL_LANES)
                                    : _mm512_loadu_ps(row + c * RL_LANES);
         }
-#pragma GCC unroll 8
+        UNROLL_ALL
         for (int r = 0; r < n_rows; r++) {
             __m512 p = _mm512_set1_ps(a->p[r * a->p_stride + key]);
-#pragma GCC unroll 8
+            UNROLL_ALL
             for (int c = 0; c < n_cols; c++) {
                 acc[r][c] = _mm512_fmadd_ps(p, v[c], acc[r][c]);
             }
         }
     }
-#pragma GCC unroll 8
+    UNROLL_ALL
     for (int r = 0; r < n_rows; r++) {
-#pragma GCC unroll 8
+        UNROLL_ALL
         for (int c = 0; c < n_cols; c++) {
             _mm512_mask_storeu_ps(a->acc + r * a->acc_stride + c * RL_LANES,
                                   c == n_cols - 1 ? a->mask : (__mmask16)0xffff, acc[r][c]);
