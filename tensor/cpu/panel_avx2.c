@@ -158,10 +158,17 @@ static void panel_256(const rl_kern_panel *p) {
     }
 }
 
+/* A hint that memory `floats` behind x is wanted soon; it need not be ours, so no pointer is
+ * formed.
+ */
+ALWAYS_INLINE void soon(const float *x, int64_t floats) {
+    _mm_prefetch((const char *)((uintptr_t)x + (uintptr_t)floats * sizeof(float)), _MM_HINT_T0);
+}
+
 typedef struct score_args {
     float *score;
     const float *q, *k;
-    int64_t score_stride, q_stride;
+    int64_t score_stride, q_stride, block_stride;
     int32_t dim;
 } score_args;
 
@@ -175,6 +182,7 @@ ALWAYS_INLINE void score_rows(const score_args *a, const int n_rows) {
     for (int32_t d = 0; d < a->dim; d++) {
         __m256 k0 = _mm256_loadu_ps(a->k + d * RL_LANES);
         __m256 k1 = _mm256_loadu_ps(a->k + d * RL_LANES + VECTOR);
+        soon(a->k + d * RL_LANES, a->block_stride);
         UNROLL_ALL
         for (int r = 0; r < n_rows; r++) {
             __m256 q = _mm256_broadcast_ss(a->q + r * a->q_stride + d);
@@ -214,6 +222,7 @@ static void attn_score_256(float *score, int64_t score_stride, const float *q, i
                 .k = k + key / RL_LANES * block_stride,
                 .score_stride = score_stride,
                 .q_stride = q_stride,
+                .block_stride = block_stride,
                 .dim = dim,
             };
             v += score_some(&a, n_vec - v);
@@ -241,6 +250,7 @@ ALWAYS_INLINE void value_rows(const value_args *a, const int n_rows) {
         const float *row = a->value + key / RL_LANES * a->block_stride + key % RL_LANES * a->dim;
         __m256 v0 = _mm256_maskload_ps(row, a->mask[0]);
         __m256 v1 = _mm256_maskload_ps(row + VECTOR, a->mask[1]);
+        soon(row, a->block_stride);
         UNROLL_ALL
         for (int r = 0; r < n_rows; r++) {
             __m256 p = _mm256_broadcast_ss(a->p + r * a->p_stride + key);

@@ -145,6 +145,13 @@ static void panel_512(const rl_kern_panel *p) {
     }
 }
 
+/* A hint that memory `floats` behind x is wanted soon; it need not be ours, so no pointer is
+ * formed.
+ */
+ALWAYS_INLINE void soon(const float *x, int64_t floats) {
+    _mm_prefetch((const char *)((uintptr_t)x + (uintptr_t)floats * sizeof(float)), _MM_HINT_T0);
+}
+
 typedef struct score_args {
     float *score;
     const float *q, *k;
@@ -166,6 +173,9 @@ ALWAYS_INLINE void score_rows(const score_args *a, const int n_rows, const int n
         UNROLL_ALL
         for (int b = 0; b < n_blocks; b++) {
             key[b] = _mm512_loadu_ps(a->k + b * a->block_stride + d * RL_LANES);
+            if (n_rows < 8) { // few queries: the keys come at the speed of memory
+                soon(a->k + b * a->block_stride + d * RL_LANES, n_blocks * a->block_stride);
+            }
         }
         UNROLL_ALL
         for (int r = 0; r < n_rows; r++) {
@@ -263,6 +273,9 @@ ALWAYS_INLINE void value_rows(const value_args *a, const int n_rows, const int n
         for (int c = 0; c < n_cols; c++) {
             v[c] = c == n_cols - 1 ? _mm512_maskz_loadu_ps(a->mask, row + c * RL_LANES)
                                    : _mm512_loadu_ps(row + c * RL_LANES);
+            if (n_rows < 6) {
+                soon(row + c * RL_LANES, a->block_stride);
+            }
         }
         UNROLL_ALL
         for (int r = 0; r < n_rows; r++) {
