@@ -12,7 +12,9 @@
 #include "tensor/cpu/cpu_ops.h"
 
 enum {
-    INPUT_BLOCK = 192,        // inputs of a panel worked on at a time: 36 KiB
+    INPUT_BLOCK = 768,        // inputs of a panel worked on at a time: 144 KiB
+    INPUT_BLOCK_FEW = 192,    // for few rows: 36 KiB
+    FEW_ROWS = 64,            // up to here memory is waited for, not arithmetic
     ROWS_MOST = 512,          // rows of a tile
     ROWS_FLOATS = 1024 << 10, // wanted size of a tile's input rows
     TILE_FLOATS = 16 << 10    // least weights a thread takes at a time
@@ -75,7 +77,7 @@ typedef struct linear_job {
     float *partial; // [workers][tile_rows][RL_PANEL], for chains cut in blocks
     int64_t out_stride, in_stride;
     int64_t n_rows, n_out, n_in;
-    int64_t n_panels, tile_rows;
+    int64_t n_panels, tile_rows, input_block;
     bool add;
 } linear_job;
 
@@ -90,11 +92,11 @@ static void linear_tile(const linear_job *job, int64_t row, int64_t panel, float
         .n_rows = (int32_t)n_rows,
         .n_out = (int32_t)(n_out < RL_PANEL ? n_out : RL_PANEL),
     };
-    for (int64_t k = 0; k < job->n_in; k += INPUT_BLOCK) {
-        bool last = k + INPUT_BLOCK >= job->n_in;
+    for (int64_t k = 0; k < job->n_in; k += job->input_block) {
+        bool last = k + job->input_block >= job->n_in;
         p.in = job->in + row * job->in_stride + k;
         p.weight = weight + k * RL_PANEL;
-        p.n_k = last ? job->n_in - k : INPUT_BLOCK;
+        p.n_k = last ? job->n_in - k : job->input_block;
         p.from = k == 0 ? NULL : p.out;
         p.from_stride = p.out_stride;
         p.out = !last ? partial : out;
@@ -137,7 +139,8 @@ void rl_cpu_linear(rl_backend *be, rl_tensor out, rl_tensor in, rl_tensor packed
     // Equal shares, so that no thin remainder reads all weights for a few rows.
     n_tiles = round_up(job.n_rows, rows) / rows;
     job.tile_rows = n_tiles > 0 ? round_up((job.n_rows + n_tiles - 1) / n_tiles, 8) : rows;
-    if (job.n_in > INPUT_BLOCK) {
+    job.input_block = job.tile_rows <= FEW_ROWS ? INPUT_BLOCK_FEW : INPUT_BLOCK;
+    if (job.n_in > job.input_block) {
         job.partial = rl_cpu_scratch(cpu, (size_t)(cpu->n_threads * job.tile_rows * RL_PANEL) *
                                               sizeof(float));
     }
