@@ -201,6 +201,41 @@ static void test_distribution(void **state) {
     close_fixture(&f);
 }
 
+/* Each token is where the random number of its place in the completion falls in the distribution,
+ * ids in order. */
+static void test_random_numbers(void **state) {
+    enum { NEW = 12 };
+    fixture f;
+    rl_rng rng = {.seed = 21, .step = 2, .problem = 3, .sample = 4, .turn = 1};
+    rl_prompt prompt = {.parent = -1, .n_tokens = 7, .n_samples = 1, .rng = &rng};
+    rl_decode_opts opts = {.max_new_tokens = NEW, .temperature = 0.8};
+    rl_segment segment[302];
+    int32_t id[300], t, i;
+    double logp[300];
+    rl_completion out;
+    rl_err err;
+    (void)state;
+    open_fixture(&f, 4);
+    prompt.token = f.token;
+    assert_ok(rl_decoder_run(f.decoder, &prompt, 1, &opts, f.arena, &out, &err));
+    segment[0] = (rl_segment){.parent = -1, .n_tokens = 7, .token = f.token};
+    for (t = 0; t < NEW; t++) {
+        double u = rl_rng_uniform(&rng, (uint64_t)t), below = 0;
+        segment[1] = (rl_segment){.parent = 0, .n_tokens = t, .token = out.token};
+        for (i = 0; i < 300; i++) {
+            id[i] = i;
+            segment[i + 2] =
+                (rl_segment){.parent = 1, .n_tokens = 1, .token = &id[i], .wanted = true};
+        }
+        assert_ok(rl_policy_score(f.model.policy, segment, 302, 0.8, logp, NULL, &err));
+        for (i = 0; i < out.token[t]; i++) {
+            below += exp(logp[i]);
+        }
+        assert_true(below <= u + 1e-5 && u <= below + exp(logp[out.token[t]]) + 1e-5);
+    }
+    close_fixture(&f);
+}
+
 /* Sizes of two rounds of a rollout; the second time over, nothing is allocated. */
 static void rollout(fixture *f, const rl_rng *rng) {
     rl_prompt prompt[3];
@@ -411,11 +446,11 @@ static void test_smollm2(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stops),        cmocka_unit_test(test_positions),
-        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_distribution), cmocka_unit_test(test_no_allocation),
-        cmocka_unit_test(test_cache_full),   cmocka_unit_test(test_stories),
-        cmocka_unit_test(test_smollm2),
+        cmocka_unit_test(test_stops),         cmocka_unit_test(test_positions),
+        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_distribution),  cmocka_unit_test(test_random_numbers),
+        cmocka_unit_test(test_no_allocation), cmocka_unit_test(test_cache_full),
+        cmocka_unit_test(test_stories),       cmocka_unit_test(test_smollm2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

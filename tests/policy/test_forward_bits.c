@@ -237,6 +237,58 @@ static void test_same_bits(void **state) {
     assert_in_range(stopped, 1, 2 * SAMPLES);
 }
 
+/* Completions of several pages that grow side by side, so that a node's pages are not neighbours;
+ * and their continuation, which reads them all. */
+static void test_interleaved_pages(void **state) {
+    enum { LONG = 150, ROWS = 3 };
+    rl_test_model model;
+    rl_decoder *decoder;
+    rl_arena *arena = rl_arena_new(0);
+    rl_decode_opts opts = {.max_new_tokens = LONG, .temperature = 0.9};
+    rl_prompt prompt = {.parent = -1, .n_samples = ROWS};
+    rl_completion first[ROWS], second[ROWS];
+    rl_rng rng[ROWS];
+    text start, feedback;
+    double logp[MAX_TOKENS];
+    rl_err err;
+    int32_t i;
+    (void)state;
+    random_text(&start, 9, 50);
+    random_text(&feedback, 70, 51);
+    for (i = 0; i < ROWS; i++) {
+        rng[i] = (rl_rng){.seed = 9, .sample = (uint32_t)i, .purpose = RL_RNG_SAMPLE};
+    }
+    rl_test_model_open(&model, rl_golden("models/llama3"), RL_KERNELS_AUTO, 2, false);
+    assert_ok(rl_decoder_new(model.policy, ROWS, &decoder, &err));
+    prompt.token = start.token;
+    prompt.n_tokens = start.n;
+    prompt.rng = rng;
+    assert_ok(rl_decoder_run(decoder, &prompt, 1, &opts, arena, first, &err));
+    prompt.parent = first[1].node;
+    prompt.token = feedback.token;
+    prompt.n_tokens = feedback.n;
+    assert_ok(rl_decoder_run(decoder, &prompt, 1, &opts, arena, second, &err));
+    for (i = 0; i < ROWS; i++) {
+        text flat = start;
+        rl_segment segment = {.parent = -1, .wanted = true};
+        append(&flat, first[i].token, first[i].n_tokens);
+        segment.token = flat.token;
+        segment.n_tokens = flat.n;
+        assert_ok(rl_policy_score(model.policy, &segment, 1, 0.9, logp, NULL, &err));
+        assert_same_bits("first", logp + start.n - 1, first[i].logp, LONG);
+        flat = start;
+        append(&flat, first[1].token, first[1].n_tokens);
+        append(&flat, feedback.token, feedback.n);
+        append(&flat, second[i].token, second[i].n_tokens);
+        segment.n_tokens = flat.n;
+        assert_ok(rl_policy_score(model.policy, &segment, 1, 0.9, logp, NULL, &err));
+        assert_same_bits("second", logp + flat.n - 1 - LONG, second[i].logp, LONG);
+    }
+    rl_decoder_free(decoder);
+    rl_test_model_close(&model);
+    rl_arena_free(arena);
+}
+
 /* Gradients of four sequences on two prompts, in parts of so many segments' completions. */
 static float *gradients(const rl_test_model *model, int32_t n_parts, rl_arena *arena) {
     rl_params *params = rl_policy_params(model->policy);
@@ -316,7 +368,7 @@ static void test_gradient_splits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_interleaved_pages), cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_gradient_splits), // uses what the first one sampled
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
