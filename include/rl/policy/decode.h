@@ -58,7 +58,7 @@ typedef struct rl_decode_stats {
 /*
  * out holds the completions of prompt 0, then of prompt 1, ... A sequence that would pass the
  * model's max_positions is cut there and marked truncated; a context that leaves no room is
- * RL_UNSUPPORTED.
+ * RL_UNSUPPORTED. After RL_MEMORY the decoder must be reset.
  */
 rl_status rl_decoder_run(rl_decoder *decoder, const rl_prompt *prompt, int32_t n_prompts,
                          const rl_decode_opts *opts, rl_arena *arena, rl_completion *out,
