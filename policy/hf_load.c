@@ -95,8 +95,7 @@ static rl_status check_index(const rl_checkpoint *cp, const rl_json *map, rl_err
     for (size_t s = 0; s < cp->n_shards; s++) {
         for (size_t i = 0; i < rl_safetensors_count(cp->shard[s]); i++) {
             const char *name = rl_safetensors_at(cp->shard[s], i)->name;
-            (void)find_in_shards(cp, name, &shard);
-            if (shard != s) {
+            if (find_in_shards(cp, name, &shard) != NULL && shard != s) {
                 return rl_fail(err, RL_IO, "model '%s': tensor '%s' is in '%s' and in '%s'",
                                cp->path, name, cp->shard_name[shard], cp->shard_name[s]);
             }

@@ -28,7 +28,7 @@ static inline rl_sandbox_opts usual_opts(void) {
 }
 
 static inline rl_report run_in(rl_sandbox *sandbox, const char *const *argv, const char *input,
-                        bool wants_result, const rl_limits *limits) {
+                               bool wants_result, const rl_limits *limits) {
     rl_job job = {.argv = argv,
                   .input = input,
                   .input_len = input != NULL ? strlen(input) : 0,

@@ -33,7 +33,11 @@ if(RL_FUZZ AND CMAKE_C_COMPILER_ID MATCHES Clang)
 endif()
 
 # Files whose name ends in an instruction set are compiled for it; cpuid.c picks at run time.
+# Elsewhere those files compile to nothing and plain C runs.
 function(rl_isa_flags)
+  if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
+    return()
+  endif()
   foreach(source ${ARGN})
     if(source MATCHES "_avx512\\.c$")
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
