@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "rl/core/assert.h"
+#include "rl/core/log.h"
 #include "rollout/tree.h"
 
 static const rl_key keys[] = {
@@ -130,6 +131,7 @@ static void fill_tokens(const rl_tree *tree, rl_batch *batch) {
 }
 
 static void count_verdicts(const rl_attempt *attempt, int32_t n_judges, rl_rollout_result *out) {
+    out->n_verdicts += n_judges;
     for (int32_t j = 0; j < n_judges; j++) {
         const rl_verdict *v = &attempt->verdict[j];
         if (v->kind == RL_VERDICT_UNKNOWN) {
@@ -210,6 +212,7 @@ rl_status rl_rollout_step(const rl_rollout *rollout, const rl_problem *const *pr
     }
     *out = (rl_rollout_result){
         .batch = {.n_turns = rollout->opts->turns, .max_new_tokens = rollout->opts->max_new_tokens},
+        .unknown_cause = tree.unknown_cause,
         .n_no_room = tree.n_no_room,
         .generate_s = tree.generate_s,
         .reward_s = tree.reward_s,
@@ -217,6 +220,11 @@ rl_status rl_rollout_step(const rl_rollout *rollout, const rl_problem *const *pr
     fill_groups(&tree, out);
     fill_tokens(&tree, &out->batch);
     fill_samples(&tree, out);
+    if (out->n_unknown > 0) {
+        rl_log(RL_LOG_WARN,
+               "%d of %d verdicts could not be reached; their samples are left out: %s",
+               (int)out->n_unknown, (int)out->n_verdicts, out->unknown_cause);
+    }
     RL_DASSERT(rl_batch_check(&out->batch) == NULL);
     return RL_OK;
 }

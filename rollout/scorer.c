@@ -4,7 +4,6 @@
 
 #include "rl/core/alloc.h"
 #include "rl/core/assert.h"
-#include "rl/core/log.h"
 
 typedef struct job {
     const rl_judge *judge;
@@ -33,26 +32,23 @@ static void judge_range(void *context, int64_t begin, int64_t end, int32_t worke
     }
 }
 
-static void report_unknown(const job *x, int32_t n_answers) {
-    for (int32_t j = 0; j < x->n_judges; j++) {
-        const char *first = NULL;
-        int32_t n = 0;
-        for (int32_t i = 0; i < n_answers; i++) {
-            const char *cause = x->cause[(int64_t)i * x->n_judges + j];
-            n += cause != NULL;
-            first = first != NULL ? first : cause;
-        }
-        if (n > 0) {
-            rl_log(RL_LOG_WARN, "'%s' could not judge %d of %d answers, which are left out: %s",
-                   x->judge[j].name, (int)n, (int)n_answers, first);
+// Why the first unknown verdict is so.
+static const char *first_cause(const job *x, size_t n, rl_arena *arena) {
+    for (size_t i = 0; i < n; i++) {
+        if (x->cause[i] != NULL) {
+            return rl_arena_printf(arena, "verifier '%s': %s",
+                                   x->judge[i % (size_t)x->n_judges].name, x->cause[i]);
         }
     }
+    return NULL;
 }
 
-void rl_score(const rl_judge *judge, int32_t n_judges, rl_pool *waiters, const rl_answer *answer,
-              int32_t n_answers, rl_arena *arena, rl_verdict *verdict) {
+const char *rl_score(const rl_judge *judge, int32_t n_judges, rl_pool *waiters,
+                     const rl_answer *answer, int32_t n_answers, rl_arena *arena,
+                     rl_verdict *verdict) {
     int32_t n_workers = waiters != NULL ? rl_pool_threads(waiters) : 1;
     size_t n = (size_t)n_answers * (size_t)n_judges;
+    const char *cause;
     job x = {
         .judge = judge,
         .n_judges = n_judges,
@@ -73,12 +69,13 @@ void rl_score(const rl_judge *judge, int32_t n_judges, rl_pool *waiters, const r
                 rl_arena_strndup(arena, verdict[i].feedback, verdict[i].feedback_len);
         }
     }
-    report_unknown(&x, n_answers);
+    cause = first_cause(&x, n, arena);
     for (int32_t w = 0; w < n_workers; w++) {
         rl_arena_free(x.arena[w]);
     }
     rl_free(x.arena);
     rl_free(x.cause);
+    return cause;
 }
 
 const rl_verdict *rl_verdict_main(const rl_verdict *verdict, int32_t n_judges) {

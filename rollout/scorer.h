@@ -16,10 +16,12 @@ typedef struct rl_answer {
 
 /*
  * verdict is [n_answers][n_judges]; feedback goes to the arena. A verdict that could not be reached
- * is UNKNOWN, and its cause is logged, one line a judge. waiters NULL runs inline.
+ * is UNKNOWN. Returns why the first such was not, with the judge's name, in the arena; NULL when
+ * all were reached. waiters NULL runs inline.
  */
-void rl_score(const rl_judge *judge, int32_t n_judges, rl_pool *waiters, const rl_answer *answer,
-              int32_t n_answers, rl_arena *arena, rl_verdict *verdict);
+const char *rl_score(const rl_judge *judge, int32_t n_judges, rl_pool *waiters,
+                     const rl_answer *answer, int32_t n_answers, rl_arena *arena,
+                     rl_verdict *verdict);
 
 /* The verdict that speaks for an answer: of the first judge that ran tests, else of the first; but
  * UNKNOWN if any is, since the answer then has no score. */

@@ -172,7 +172,9 @@ static void judge(rl_tree *tree, int32_t first_attempt) {
                                 .text = attempt->text,
                                 .text_len = strlen(attempt->text)};
     }
-    rl_score(r->judge, r->n_judges, r->waiters, answer, n, tree->arena, verdict);
+    const char *cause =
+        rl_score(r->judge, r->n_judges, r->waiters, answer, n, tree->arena, verdict);
+    tree->unknown_cause = tree->unknown_cause != NULL ? tree->unknown_cause : cause;
     for (int32_t i = 0; i < n; i++) {
         tree->attempt[first_attempt + i].verdict = &verdict[(int64_t)i * r->n_judges];
         settle(tree, &tree->attempt[first_attempt + i]);

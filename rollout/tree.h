@@ -44,6 +44,7 @@ typedef struct rl_tree {
     rl_attempt *attempt;
     int32_t n_contexts, n_attempts;
     int32_t n_no_room;
+    const char *unknown_cause; // of the first verdict that could not be reached
     double generate_s, reward_s;
 } rl_tree;
 

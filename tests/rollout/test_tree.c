@@ -1,3 +1,4 @@
+#include "rl/core/log.h"
 #include "tests/rollout/fakes.h"
 
 static rl_tokenizer *tokenizer;
@@ -230,6 +231,66 @@ static void test_verdict_kinds(void **state) {
     assert_int_equal(r.n_timeout, 1);
     assert_int_equal(r.n_fail, 1);
     assert_int_equal(r.n_ok, 12);
+    assert_int_equal(r.n_verdicts, 16);
+    end(&x);
+}
+
+// Runs with the log caught; returns how many lines it has.
+static int32_t run_logged(fixture *x, int32_t n_problems, rl_rollout_result *out, char *log,
+                          size_t log_size) {
+    FILE *sink = tmpfile();
+    int32_t n_lines = 0;
+    assert_non_null(sink);
+    rl_log_setup(sink, RL_LOG_INFO);
+    *out = run(x, n_problems);
+    rl_log_setup(NULL, RL_LOG_INFO);
+    rewind(sink);
+    log[fread(log, 1, log_size - 1, sink)] = '\0';
+    fclose(sink);
+    for (const char *at = log; *at != '\0'; at++) {
+        n_lines += *at == '\n';
+    }
+    return n_lines;
+}
+
+static const char *lost_script(uint32_t problem, uint32_t path, uint32_t turn, rl_arena *arena) {
+    // No attempt can be judged; of problem 11, all but one or so a turn.
+    return rl_arena_printf(arena, "%u %u %u score=%s", problem, path, turn,
+                           problem == 11 && turn + 1 != path ? "0" : "unknown");
+}
+
+// A step that lost its judges can be told from one that lost a verdict; one line says so.
+static void test_lost_verdicts(void **state) {
+    rl_rollout_result r;
+    fixture x;
+    char log[1024];
+    (void)state;
+    begin(&x, lost_script, 2, 1);
+    x.rollout.n_judges = 2;
+    assert_int_equal(run_logged(&x, 1, &r, log, sizeof log), 1); // the other judge can tell
+    assert_true(r.n_verdicts == 4 && r.n_unknown == 2);
+    assert_string_equal(r.unknown_cause, "verifier 'tests': the sandbox is gone");
+    end(&x);
+
+    begin(&x, lost_script, 2, 2);
+    assert_int_equal(run_logged(&x, 1, &r, log, sizeof log), 1); // nobody can
+    assert_true(r.n_verdicts == 2 && r.n_unknown == 2);
+    assert_string_equal(log, "warning: 2 of 2 verdicts could not be reached; their samples are "
+                             "left out: verifier 'tests': the sandbox is gone\n");
+    end(&x);
+
+    begin(&x, lost_script, 3, 3);
+    x.drawn[0] = &x.problem[1];
+    assert_int_equal(run_logged(&x, 1, &r, log, sizeof log), 1); // lost at more than one turn
+    assert_int_equal(r.n_verdicts, r.batch.n_samples);
+    assert_true(r.n_unknown > 1 && r.n_unknown < r.n_verdicts);
+    assert_non_null(r.unknown_cause);
+    end(&x);
+
+    begin(&x, shape_script, 2, 3);
+    assert_int_equal(run_logged(&x, 2, &r, log, sizeof log), 0);
+    assert_true(r.n_verdicts == 8 && r.n_unknown == 0);
+    assert_null(r.unknown_cause);
     end(&x);
 }
 
@@ -432,6 +493,7 @@ int main(void) {
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_all_solved),
         cmocka_unit_test(test_verdict_kinds),
+        cmocka_unit_test(test_lost_verdicts),
         cmocka_unit_test(test_full_conversation),
         cmocka_unit_test(test_repeated_problem),
         cmocka_unit_test(test_two_judges),

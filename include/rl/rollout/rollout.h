@@ -54,10 +54,15 @@ typedef struct rl_rollout_result {
     const char **prompt_text;     // [batch.n_groups] the whole context of a group as text
     const int32_t **prompt_token; // [batch.n_groups] its ids from position 0
     int32_t *n_prompt_tokens;
-    // Outcomes of programs that ran against tests, over all judges, cached verdicts included;
-    // n_unknown counts every verdict that could not be reached.
-    int32_t n_ok, n_fail, n_timeout, n_unknown;
-    int32_t n_no_room; // failed attempts not tried again since the context was full
+    // Outcomes of programs that ran against tests, over all judges, cached verdicts included.
+    int32_t n_ok, n_fail, n_timeout;
+    // Verdicts asked for (samples times judges), and those of them that could not be reached. Where
+    // the two are equal nothing was judged: the sandbox, say, is gone, and there is nothing to
+    // train.
+    int32_t n_verdicts, n_unknown;
+    const char
+        *unknown_cause; // why the first of n_unknown was not reached; NULL when n_unknown is 0
+    int32_t n_no_room;  // failed attempts not tried again since the context was full
     double generate_s, reward_s;
 } rl_rollout_result;
 
