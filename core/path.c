@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -86,4 +87,14 @@ rl_status rl_path_program_dir(rl_arena *arena, char **out, rl_err *err) {
     path[n] = '\0';
     *out = rl_path_dir(arena, path);
     return RL_OK;
+}
+
+bool rl_path_inside(const char *path, const char *folder) {
+    char inner[PATH_MAX], outer[PATH_MAX];
+    size_t n;
+    if (realpath(path, inner) == NULL || realpath(folder, outer) == NULL) {
+        return false;
+    }
+    n = strlen(outer);
+    return strncmp(inner, outer, n) == 0 && (inner[n] == '\0' || inner[n] == '/' || n == 1);
 }

@@ -18,6 +18,7 @@ struct rl_checkpoint {
 
     rl_gguf *gguf;
 
+    bool has_tokenizer;      // tokenizer.json lay in the folder when it was opened
     const char *config_text; // config.json as it is written in the folder
     size_t config_text_len;
     rl_safetensors **shard;

@@ -160,6 +160,7 @@ rl_status rl_checkpoint_open(const char *path, rl_checkpoint **out, rl_err *err)
     cp->path = rl_arena_strdup(cp->arena, path);
     if (rl_fs_is_dir(path)) {
         status = open_folder(cp, err);
+        cp->has_tokenizer = rl_fs_exists(rl_path_join(cp->arena, path, "tokenizer.json"));
     } else if (!rl_fs_exists(path)) {
         status =
             rl_fail(err, RL_IO,

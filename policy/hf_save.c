@@ -205,6 +205,11 @@ static rl_status write_tokenizer(const rl_checkpoint *source, const char *folder
     if (source->gguf == NULL) {
         for (size_t i = 0; i < sizeof names / sizeof names[0] && status == RL_OK; i++) {
             status = copy_if_there(source, folder, names[i], &copied, err);
+            if (status == RL_OK && i == 0 && source->has_tokenizer && !copied) {
+                status = rl_fail(err, RL_IO,
+                                 "'tokenizer.json' of '%s' was there at the start and is gone",
+                                 source->path);
+            }
         }
         return status;
     }

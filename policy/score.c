@@ -6,6 +6,9 @@
  */
 #include "rl/policy/score.h"
 
+#include <math.h>
+#include <stdio.h>
+
 #include "policy/forest.h"
 #include "policy/model.h"
 #include "rl/core/assert.h"
@@ -14,7 +17,8 @@
 enum {
     FORWARD_ROWS = 512,   // of one chunk: its widest activation stays in the second-level caches
     BACKWARD_ROWS = 1024, // enough for the products' peak
-    HEAD_ROWS = 256
+    HEAD_ROWS = 256,
+    TRACE_NAME = 96
 };
 
 /* Tensors of one call, carved from the policy's work buffer. */
@@ -147,11 +151,30 @@ static rl_status reserve(rl_policy *policy, const rl_forest *forest, bool trains
     return RL_OK;
 }
 
+/* What a caller asks of one pass. d_logp NULL: scoring only. */
+typedef struct pass {
+    double temperature;
+    const double *d_logp, *d_entropy;
+    double *logp, *entropy;
+    char *trace; // [TRACE_NAME] names the first value that is not finite; NULL outside
+                 // rl_policy_trace
+} pass;
+
+static void trace(const rl_policy *policy, const pass *p, rl_tensor x, const char *fmt, int32_t n) {
+    if (p->trace != NULL && p->trace[0] == '\0' && !isfinite(rl_op_sum_squares(policy->be, x))) {
+        snprintf(p->trace, TRACE_NAME, "%s", fmt);
+        if (n >= 0) {
+            snprintf(p->trace, TRACE_NAME, "%s.%d", fmt, n);
+        }
+    }
+}
+
 /* The blocks over all rows: activations of layer i are left in act[i]. */
-static void run_blocks(const rl_policy *policy, const rl_forest *forest, bool trains,
+static void run_blocks(const rl_policy *policy, const rl_forest *forest, bool trains, const pass *p,
                        const workspace *ws) {
     int32_t layer, c;
     rl_op_embed(policy->be, ws->act[0].in, policy->embed, ws->token);
+    trace(policy, p, ws->act[0].in, "output of model.embed_tokens", -1);
     for (layer = 0; layer < policy->config.n_layers; layer++) {
         const rl_block_act *all = &ws->act[layer];
         for (c = 0; c < forest->n_chunks; c++) {
@@ -175,6 +198,7 @@ static void run_blocks(const rl_policy *policy, const rl_forest *forest, bool tr
             }
             rl_block_forward(policy, layer, &rows, &act, &ws->tmp, ws->k_cache, ws->v_cache);
         }
+        trace(policy, p, all->out, "output of model.layers", layer);
     }
 }
 
@@ -213,13 +237,6 @@ static void back_head(const rl_policy *policy, const workspace *ws, float temper
                         rl_tensor_rows(ws->rstd, 0, n));
     rl_op_scatter_add(be, ws->d_x, d_picked, rl_tensor_rows(ws->result_row, begin, end));
 }
-
-/* What a caller asks of one pass. d_logp NULL: scoring only. */
-typedef struct pass {
-    double temperature;
-    const double *d_logp, *d_entropy;
-    double *logp, *entropy;
-} pass;
 
 /*
  * The order in which the head takes results: those with a gradient first, since the others need no
@@ -304,7 +321,7 @@ static rl_status run_pass(rl_policy *policy, const rl_segment *segment, int32_t 
     order = rl_arena_alloc(policy->scratch, (size_t)forest.n_results, sizeof *order);
     n_live = order_results(policy, &forest, p, &ws, order);
 
-    run_blocks(policy, &forest, trains, &ws);
+    run_blocks(policy, &forest, trains, p, &ws);
     if (n_live > 0) {
         rl_op_fill(be, ws.d_x, 0);
     }
@@ -312,6 +329,8 @@ static rl_status run_pass(rl_policy *policy, const rl_segment *segment, int32_t 
         bool live = begin < n_live;
         int32_t end = (int32_t)least((int64_t)begin + HEAD_ROWS, live ? n_live : forest.n_results);
         run_head(policy, &ws, (float)p->temperature, trains, begin, end);
+        trace(policy, p, rl_tensor_rows(ws.normed, 0, end - begin), "output of model.norm", -1);
+        trace(policy, p, rl_tensor_rows(ws.logits, 0, end - begin), "the logits", -1);
         if (live) {
             back_head(policy, &ws, (float)p->temperature, p->d_entropy != NULL, begin, end);
         }
@@ -367,6 +386,20 @@ rl_status rl_policy_backward(rl_policy *policy, const rl_segment *segment, int32
     RL_ASSERT(policy->trains && temperature > 0 && d_logp != NULL);
     status = run_pass(policy, segment, n_segments, &p, err);
     rl_arena_reset(policy->scratch);
+    return status;
+}
+
+rl_status rl_policy_trace(rl_policy *policy, const rl_segment *segment, int32_t n_segments,
+                          char name[96], rl_err *err) {
+    int64_t n = rl_score_count(segment, n_segments);
+    rl_arena *arena = rl_arena_new(0);
+    pass p = {.temperature = 1, .trace = name};
+    rl_status status;
+    p.logp = rl_arena_alloc(arena, (size_t)n, sizeof *p.logp);
+    name[0] = '\0';
+    status = run_pass(policy, segment, n_segments, &p, err);
+    rl_arena_reset(policy->scratch);
+    rl_arena_free(arena);
     return status;
 }
 

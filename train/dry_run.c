@@ -1,11 +1,11 @@
 #include <stdio.h>
 
 #include "rl/policy/score.h"
-#include "rl/train/run_dir.h"
 #include "rl/train/trainer.h"
 #include "train/setup.h"
 
-// Every later turn restates nothing: it appends, so a sequence holds all turns before it.
+// Every later turn restates nothing: it appends, so a sequence holds all turns before it. What
+// feedback adds is known only when it is given.
 static int64_t longest_sequence(const rl_recipe *r) {
     return r->data.max_prompt_tokens + (int64_t)r->rollout.turns * r->rollout.max_new_tokens;
 }
@@ -36,13 +36,15 @@ static void print_budget(const setup *s, FILE *to) {
     fprintf(to,
             "token budget: at most %.0f completions and %.0f sampled tokens a step, sequences of "
             "at most %lld "
-            "tokens\n",
-            samples, samples * r->rollout.max_new_tokens, (long long)longest_sequence(r));
+            "tokens%s\n",
+            samples, samples * r->rollout.max_new_tokens, (long long)longest_sequence(r),
+            r->rollout.turns > 1 ? " without the feedback between turns" : "");
     fprintf(to,
             "memory estimate: %.2f GiB (weights, packed weights, gradients and AdamW %.2f, "
             "activations %.2f, "
-            "key-value cache at most %.2f)\n",
-            (weights * 5 + train + cache) / gib, weights * 5 / gib, train / gib, cache / gib);
+            "key-value cache %.2f if every attempt is as long as allowed%s)\n",
+            (weights * 5 + train + cache) / gib, weights * 5 / gib, train / gib, cache / gib,
+            r->rollout.turns > 1 ? " and fails, without feedback" : "");
 }
 
 static rl_status print_first_prompt(const setup *s, FILE *to, rl_err *err) {
@@ -69,7 +71,7 @@ static rl_status print_first_prompt(const setup *s, FILE *to, rl_err *err) {
 rl_status rl_trainer_dry_run(const rl_recipe *recipe, bool overwrite, FILE *to, rl_err *err) {
     setup s = {0};
     rl_str effective = {0};
-    rl_status status = rl_run_dir_check(recipe->run.dir, overwrite, err);
+    rl_status status = setup_check_folder(recipe, overwrite, err);
     if (status == RL_OK) {
         status = setup_open_light(&s, recipe, err);
     }

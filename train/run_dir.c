@@ -59,6 +59,16 @@ rl_status rl_run_dir_check(const char *path, bool overwrite, rl_err *err) {
     return status;
 }
 
+rl_status rl_run_dir_apart(const char *path, const char *key, const char *input, rl_err *err) {
+    if (input[0] != '\0' && rl_path_inside(input, path)) {
+        return rl_fail(
+            err, RL_BAD_RECIPE,
+            "'%s' lies inside 'run.dir' '%s', which a run may overwrite; choose another 'run.dir'",
+            key, path);
+    }
+    return RL_OK;
+}
+
 rl_status rl_run_dir_open(const char *path, bool overwrite, const rl_str *effective_recipe,
                           rl_run_dir **out, rl_err *err) {
     rl_arena *arena = rl_arena_new(0);

@@ -1,6 +1,22 @@
 #include "train/setup.h"
 
 #include "rl/core/log.h"
+#include "rl/train/run_dir.h"
+
+rl_status setup_check_folder(const rl_recipe *recipe, bool overwrite, rl_err *err) {
+    const char *dir = recipe->run.dir;
+    rl_status status = rl_run_dir_check(dir, overwrite, err);
+    if (status == RL_OK) {
+        status = rl_run_dir_apart(dir, "model.path", recipe->model.path, err);
+    }
+    if (status == RL_OK) {
+        status = rl_run_dir_apart(dir, "data.train", recipe->data.train, err);
+    }
+    if (status == RL_OK) {
+        status = rl_run_dir_apart(dir, "data.eval", recipe->data.eval, err);
+    }
+    return status;
+}
 
 rl_status setup_prompt(const setup *s, const rl_problem *problem, rl_arena *arena, int32_t **out,
                        int32_t *n_out, rl_err *err) {

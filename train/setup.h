@@ -30,6 +30,8 @@ typedef struct setup {
     void *engine_self;
 } setup;
 
+/* Whether run.dir may be written: no run in it unless overwrite, and nothing that the run reads. */
+rl_status setup_check_folder(const rl_recipe *recipe, bool overwrite, rl_err *err) RL_MUST_USE;
 /* Data, configuration, tokenizer; nothing heavy. Zero value in; released by setup_close in any
  * state. */
 rl_status setup_open_light(setup *s, const rl_recipe *recipe, rl_err *err) RL_MUST_USE;

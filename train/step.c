@@ -1,6 +1,7 @@
 #include "train/step.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "rl/core/assert.h"
@@ -283,5 +284,21 @@ rl_status step_gradient(const rl_algo *algo, const rl_algo_run *run, rl_batch *b
         status = score_first_group(&p, err);
     }
     out->diff_mean = p.n_diff > 0 ? p.diff_sum / (double)p.n_diff : (double)NAN;
+    return status;
+}
+
+rl_status step_trace(const rl_batch *batch, int32_t i, rl_policy *policy, rl_arena *arena,
+                     char name[96], rl_err *err) {
+    rl_arena_mark mark = rl_arena_mark_get(arena);
+    forest f = {0};
+    rl_status status;
+    forest_init(&f, batch, arena);
+    forest_clear(&f, batch);
+    want_sample(&f, batch, i);
+    status = rl_policy_trace(policy, f.segment, f.n_segments, name, err);
+    if (status == RL_OK && name[0] == '\0') {
+        snprintf(name, 96, "a log-prob");
+    }
+    rl_arena_rewind(arena, mark);
     return status;
 }

@@ -28,4 +28,11 @@ rl_status step_gradient(const rl_algo *algo, const rl_algo_run *run, rl_batch *b
                         rl_policy *policy, double temperature, int32_t micro_tokens,
                         rl_arena *arena, step_result *out, rl_err *err) RL_MUST_USE;
 
+/*
+ * Names the first value that is not finite on the way to sample i's log-probs, as rl_policy_trace
+ * does, or "a log-prob" where the trace finds none.
+ */
+rl_status step_trace(const rl_batch *batch, int32_t i, rl_policy *policy, rl_arena *arena,
+                     char name[96], rl_err *err) RL_MUST_USE;
+
 #endif

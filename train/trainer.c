@@ -42,7 +42,7 @@ rl_status rl_trainer_open(const rl_recipe *recipe, bool overwrite,
                           const volatile sig_atomic_t *stop, rl_trainer **out, rl_err *err) {
     rl_trainer *t = rl_alloc(1, sizeof *t);
     rl_str effective = {0};
-    rl_status status = rl_run_dir_check(recipe->run.dir, overwrite, err);
+    rl_status status = setup_check_folder(recipe, overwrite, err);
     *out = NULL;
     t->recipe = recipe;
     t->stop = stop;
@@ -137,26 +137,65 @@ static void put_step(const rl_trainer *t, const step_state *s, rl_metrics *m) {
 static rl_status raise_alarm(rl_trainer *t, const step_state *s, const char *what, rl_err *err) {
     rl_str lines = {0};
     char name[64];
-    rl_err save;
+    rl_err save = {""};
+    rl_status saved;
     snprintf(name, sizeof name, "failed-batch-%lld.jsonl", (long long)s->step);
     record_completions(&s->result, t->setup.judge, t->setup.n_judges, s->step, &lines);
-    if (rl_run_dir_file(t->dir, name, &lines, &save) != RL_OK) {
-        rl_log(RL_LOG_WARN, "%s", save.text);
-    }
+    saved = rl_run_dir_file(t->dir, name, &lines, &save);
     rl_str_release(&lines);
-    return rl_fail(err, RL_ALARM, "step %lld: %s; the batch is kept in '%s/%s'", (long long)s->step,
+    if (saved != RL_OK) {
+        return rl_fail(err, RL_ALARM, "step %lld: %s; its batch could not be kept: %.200s",
+                       (long long)s->step, what, save.text);
+    }
+    return rl_fail(err, RL_ALARM, "step %lld: %s; its batch is kept in '%s/%s'", (long long)s->step,
                    what, rl_run_dir_path(t->dir), name);
+}
+
+// A log-prob that is not finite is followed back to the first tensor that is not.
+static rl_status check_sampler(rl_trainer *t, const step_state *s, rl_err *err) {
+    const rl_batch *batch = &s->result.batch;
+    for (int32_t i = 0; i < batch->n_samples; i++) {
+        const rl_sample *sample = &batch->sample[i];
+        for (uint32_t k = sample->tok_begin; k < sample->tok_end; k++) {
+            char name[96] = "a log-prob", what[256];
+            if (isfinite(batch->logp_sampled[k])) {
+                continue;
+            }
+            if (step_trace(batch, i, t->setup.policy, t->step_arena, name, err) != RL_OK) {
+                snprintf(name, sizeof name, "a log-prob");
+            }
+            snprintf(what, sizeof what,
+                     "%s is not finite, seen first in token %u of sample %d (problem %.60s)", name,
+                     k - sample->tok_begin, i, s->result.story[i].problem->id);
+            return raise_alarm(t, s, what, err);
+        }
+    }
+    return RL_OK;
+}
+
+// Too many verdicts that could not be reached: the sandbox or a verifier is broken, not the policy.
+static rl_status check_verdicts(const rl_trainer *t, const step_state *s, rl_err *err) {
+    const rl_rollout_result *r = &s->result;
+    double limit = t->recipe->run.max_unknown;
+    if (r->n_unknown > 0 && r->n_unknown >= limit * r->n_verdicts) {
+        return rl_fail(
+            err, RL_IO,
+            "step %lld: %d of %d verdicts could not be reached ('run.max_unknown' is %g): %.250s",
+            (long long)s->step, r->n_unknown, r->n_verdicts, limit,
+            r->unknown_cause != NULL ? r->unknown_cause : "no cause is known");
+    }
+    return RL_OK;
 }
 
 static rl_status check_step(rl_trainer *t, const step_state *s, rl_err *err) {
     char what[256];
+    if (!isfinite(s->train.loss.value)) {
+        return raise_alarm(t, s, "the loss is not finite", err);
+    }
     if (!(s->train.diff_max == 0)) {
         snprintf(what, sizeof what, "sampler and trainer log-probs differ by up to %g",
                  s->train.diff_max);
         return raise_alarm(t, s, what, err);
-    }
-    if (!isfinite(s->train.loss.value)) {
-        return raise_alarm(t, s, "the loss is not finite", err);
     }
     if (!isfinite(s->grad_norm)) {
         const char *name = rl_policy_not_finite(t->setup.policy, true);
@@ -189,20 +228,14 @@ static rl_status gather_experience(rl_trainer *t, step_state *s, rl_err *err) {
     return status;
 }
 
-static bool sampler_is_finite(const rl_batch *batch) {
-    for (uint32_t i = 0; i < batch->n_tokens; i++) {
-        if (!isfinite(batch->logp_sampled[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static rl_status update(rl_trainer *t, step_state *s, rl_err *err) {
     const rl_recipe *recipe = t->recipe;
-    rl_status status;
-    if (!sampler_is_finite(&s->result.batch)) {
-        return raise_alarm(t, s, "a log-prob of the sampler is not finite", err);
+    rl_status status = check_sampler(t, s, err);
+    if (status == RL_OK) {
+        status = check_verdicts(t, s, err);
+    }
+    if (status != RL_OK) {
+        return status;
     }
     status = step_gradient(recipe->algo, &t->algo_run, &s->result.batch, t->setup.policy,
                            recipe->rollout.temperature, recipe->compute.micro_tokens, t->step_arena,
@@ -267,14 +300,17 @@ static rl_status evaluate(rl_trainer *t, int64_t step, rl_err *err) {
     rl_metrics metrics = {0};
     rl_str line = {0};
     rl_status status;
+    double began = rl_clock_now();
     report_phase(&t->report, "evaluating");
-    status = eval_run(&t->setup, step, t->step_arena, &metrics, err);
+    status = eval_run(&t->setup, step, t->stop, t->step_arena, &metrics, err);
     if (status == RL_OK) {
         rl_metrics_print(&metrics, &line);
         status = rl_run_dir_metrics(t->dir, &line, err);
         report_eval(&t->report, &metrics);
     }
     rl_str_release(&line);
+    // The time left is told by training steps alone.
+    t->report.started += rl_clock_now() - began;
     return status;
 }
 
@@ -288,38 +324,46 @@ static bool every(int64_t step, int32_t n) {
     return n > 0 && step % n == 0;
 }
 
-rl_status rl_trainer_run(rl_trainer *t, int64_t *step_reached, rl_err *err) {
+static bool stop_asked(const rl_trainer *t) {
+    return t->stop != NULL && *t->stop != 0;
+}
+
+// Step `step` and what is due after it. An evaluation that the user stops is left out.
+static rl_status advance(rl_trainer *t, int64_t step, int64_t *saved, rl_err *err) {
+    const rl_recipe *recipe = t->recipe;
+    bool last = step == recipe->run.steps;
+    rl_status status = run_step(t, step, err);
+    if (status == RL_OK && t->setup.eval != NULL && every(step, recipe->eval.every)) {
+        status = evaluate(t, step, err);
+        status = status == RL_INTERRUPTED ? RL_OK : status;
+    }
+    if (status == RL_OK && (every(step, recipe->run.save_every) || last || stop_asked(t))) {
+        status = save(t, step, err);
+        *saved = step;
+    }
+    return status;
+}
+
+rl_status rl_trainer_run(rl_trainer *t, int64_t *steps_begun, rl_err *err) {
     const rl_recipe *recipe = t->recipe;
     int64_t n_steps = recipe->run.steps, step = 0, saved = 0;
-    bool evaluates = t->setup.eval != NULL, stopped = false;
     rl_status status = RL_OK;
+    *steps_begun = 0;
     t->report = report_begin(n_steps);
-    if (evaluates && recipe->eval.at_start) {
+    if (t->setup.eval != NULL && recipe->eval.at_start) {
         status = evaluate(t, 0, err);
     }
-    while (status == RL_OK && step < n_steps && !stopped) {
-        status = run_step(t, step + 1, err);
-        if (status != RL_OK) {
-            break;
-        }
-        step++;
-        if (evaluates && every(step, recipe->eval.every)) {
-            status = evaluate(t, step, err);
-        }
-        stopped = t->stop != NULL && *t->stop != 0;
-        if (status == RL_OK &&
-            (every(step, recipe->run.save_every) || step == n_steps || stopped)) {
-            status = save(t, step, err);
-            saved = step;
-        }
+    while (status == RL_OK && step < n_steps && !stop_asked(t)) {
+        *steps_begun = step + 1;
+        status = advance(t, step + 1, &saved, err);
+        step += status == RL_OK;
     }
     report_end(&t->report);
-    *step_reached = step;
     if (status == RL_OK && saved > 0) {
         rl_log(RL_LOG_INFO, "checkpoint: %s/checkpoint-%lld", rl_run_dir_path(t->dir),
                (long long)saved);
     }
-    if (status == RL_OK && stopped && step < n_steps) {
+    if ((status == RL_OK || status == RL_INTERRUPTED) && step < n_steps) {
         return rl_fail(err, RL_INTERRUPTED, "stopped by the user after step %lld of %lld",
                        (long long)step, (long long)n_steps);
     }

@@ -134,6 +134,13 @@ cmp -s first.jsonl again/completions.jsonl || fail "the effective recipe gives a
 # A checkpoint can be trained on.
 train 0 "checkpoint" --set model.path=runs/toy/checkpoint-2 --set run.dir=onward
 
+# What a run reads is never overwritten by it.
+train 2 "'model.path' lies inside 'run.dir'" --set model.path=runs/toy/checkpoint-2 --overwrite
+[ -e runs/toy/checkpoint-2/tokenizer.json ] || fail "--overwrite removed the model it was to train"
+
+# A world that fails in the first step is 4, not the user's 2.
+expect 4 "" bash -c "ulimit -f 6; '$bin/rl-train' toy.json --set run.dir=limited"
+
 # Evaluation: a row of its own before training and after every step.
 train 0 "eval at step 0" --set run.dir=evaluated --set "data.eval=$golden/data/toy_problems.jsonl" --set eval.every=1
 [ "$(grep -c '"eval/reward"' evaluated/metrics.jsonl)" = 3 ] || fail "not three rows of evaluation"

@@ -70,6 +70,9 @@ char *rl_path_dir(rl_arena *arena, const char *path);                      // ".
 const char *rl_path_base(const char *path);                                // points into path
 /* Absolute form by the current folder, with "." and ".." folded. */
 char *rl_path_absolute(rl_arena *arena, const char *path);
+/* Whether path is folder or lies inside it, symbolic links followed; false where either is absent.
+ */
+bool rl_path_inside(const char *path, const char *folder);
 /* Folder that holds the running program, for finding rl-jail and installed recipes. */
 rl_status rl_path_program_dir(rl_arena *arena, char **out, rl_err *err) RL_MUST_USE;
 

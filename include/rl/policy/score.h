@@ -38,6 +38,12 @@ rl_status rl_policy_score(rl_policy *policy, const rl_segment *segment, int32_t 
 rl_status rl_policy_backward(rl_policy *policy, const rl_segment *segment, int32_t n_segments,
                              double temperature, const double *d_logp, const double *d_entropy,
                              double *logp, double *entropy, rl_err *err) RL_MUST_USE;
+/*
+ * Names the first value that is not finite when this forest is scored: "output of model.layers.3",
+ * or "" when all are. For telling the user where a run broke; slow.
+ */
+rl_status rl_policy_trace(rl_policy *policy, const rl_segment *segment, int32_t n_segments,
+                          char name[96], rl_err *err) RL_MUST_USE;
 void rl_policy_zero_grad(rl_policy *policy);
 
 /* Bytes that a backward over n_tokens packed tokens needs beside the weights. */

@@ -22,6 +22,7 @@
 typedef struct rl_run_opts {
     const char *dir; // "" means runs/<recipe>
     int32_t steps, seed, save_every;
+    double max_unknown;
 } rl_run_opts;
 
 typedef struct rl_model_opts {

@@ -17,6 +17,10 @@ typedef struct rl_run_dir rl_run_dir;
 /* Fails when the folder holds a run already, or anything that is not one. Touches nothing on disk.
  */
 rl_status rl_run_dir_check(const char *path, bool overwrite, rl_err *err) RL_MUST_USE;
+/* Fails when a file the run reads lies where --overwrite would remove it. key names it in the
+ * sentence. */
+rl_status rl_run_dir_apart(const char *path, const char *key, const char *input,
+                           rl_err *err) RL_MUST_USE;
 /* Checks again, then makes the folder and writes recipe.effective.json. */
 rl_status rl_run_dir_open(const char *path, bool overwrite, const rl_str *effective_recipe,
                           rl_run_dir **out, rl_err *err) RL_MUST_USE;

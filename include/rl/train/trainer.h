@@ -26,9 +26,9 @@ rl_status rl_trainer_open(const rl_recipe *recipe, bool overwrite,
 /*
  * RL_OK when all steps are done, RL_INTERRUPTED when stopped by the user (a checkpoint of the last
  * step is written), RL_ALARM when a check of the run failed (NaN, sampler and trainer disagree),
- * other statuses when the world failed. *step_reached counts finished steps.
+ * other statuses when the world failed. *steps_begun counts steps, the one that failed included.
  */
-rl_status rl_trainer_run(rl_trainer *trainer, int64_t *step_reached, rl_err *err) RL_MUST_USE;
+rl_status rl_trainer_run(rl_trainer *trainer, int64_t *steps_begun, rl_err *err) RL_MUST_USE;
 void rl_trainer_close(rl_trainer *trainer); // accepts NULL
 
 /* Prints the resolved recipe, the first prompt with its ids, token budget, memory and step count.
