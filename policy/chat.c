@@ -168,29 +168,30 @@ int32_t rl_chat_stop(const rl_chat *chat) {
 }
 
 // Within ChatML all text follows a control token, so it is never the start of what is encoded.
-static rl_status put_text(const rl_chat *chat, const char *text, rl_ids *to, rl_err *err) {
-    return rl_tokenizer_encode_part(chat->tokenizer, text, strlen(text), RL_ENCODE_PLAIN, false, to,
+static rl_status put_text(const rl_chat *chat, const char *text, size_t text_len, rl_ids *to,
+                          rl_err *err) {
+    return rl_tokenizer_encode_part(chat->tokenizer, text, text_len, RL_ENCODE_PLAIN, false, to,
                                     err);
 }
 
-static rl_status open_turn(const rl_chat *chat, const char *role, const char *content, rl_ids *to,
-                           rl_err *err) {
+static rl_status open_turn(const rl_chat *chat, const char *role, const char *content,
+                           size_t content_len, rl_ids *to, rl_err *err) {
     rl_str text = {0};
     rl_str_append(&text, role);
     rl_str_append(&text, "\n");
-    rl_str_append(&text, content != NULL ? content : "");
+    rl_str_append_n(&text, content, content_len);
     rl_ids_push(to, chat->start);
-    rl_status status = put_text(chat, text.ptr, to, err);
+    rl_status status = put_text(chat, text.ptr, text.len, to, err);
     rl_str_release(&text);
     return status;
 }
 
-static rl_status put_message(const rl_chat *chat, const char *role, const char *content, rl_ids *to,
-                             rl_err *err) {
-    rl_status status = open_turn(chat, role, content, to, err);
+static rl_status put_message(const rl_chat *chat, const char *role, const char *content,
+                             size_t content_len, rl_ids *to, rl_err *err) {
+    rl_status status = open_turn(chat, role, content, content_len, to, err);
     if (status == RL_OK) {
         rl_ids_push(to, chat->end);
-        status = put_text(chat, "\n", to, err);
+        status = put_text(chat, "\n", 1, to, err);
     }
     return status;
 }
@@ -199,12 +200,13 @@ static rl_status open_chatml(const rl_chat *chat, const rl_message *message, int
                              rl_ids *to, rl_err *err) {
     rl_status status = RL_OK;
     if (chat->system != NULL && n_messages > 0 && strcmp(message[0].role, "system") != 0) {
-        status = put_message(chat, "system", chat->system, to, err);
+        status = put_message(chat, "system", chat->system, strlen(chat->system), to, err);
     }
     for (int32_t i = 0; i < n_messages && status == RL_OK; i++) {
-        status = put_message(chat, message[i].role, message[i].content, to, err);
+        const char *content = message[i].content != NULL ? message[i].content : "";
+        status = put_message(chat, message[i].role, content, strlen(content), to, err);
     }
-    return status == RL_OK ? open_turn(chat, "assistant", NULL, to, err) : status;
+    return status == RL_OK ? open_turn(chat, "assistant", "", 0, to, err) : status;
 }
 
 static rl_status open_plain(const rl_chat *chat, const rl_message *message, int32_t n_messages,
@@ -246,36 +248,36 @@ rl_status rl_chat_open(const rl_chat *chat, const rl_message *message, int32_t n
     return hand_out(status, &ids, arena, out, n_out);
 }
 
-static rl_status continue_plain(const rl_chat *chat, bool ended, const char *user, rl_ids *to,
-                                rl_err *err) {
+static rl_status continue_plain(const rl_chat *chat, bool ended, const char *user, size_t user_len,
+                                rl_ids *to, rl_err *err) {
     rl_str text = {0};
     if (!ended) {
         rl_str_append(&text, "\n");
     }
-    rl_str_append(&text, user);
+    rl_str_append_n(&text, user, user_len);
     rl_str_append(&text, "\n");
-    rl_status status = put_text(chat, text.ptr, to, err);
+    rl_status status = put_text(chat, text.ptr, text.len, to, err);
     rl_str_release(&text);
     return status;
 }
 
-rl_status rl_chat_continue(const rl_chat *chat, bool ended, const char *user, rl_arena *arena,
-                           int32_t **out, int32_t *n_out, rl_err *err) {
+rl_status rl_chat_continue(const rl_chat *chat, bool ended, const char *user, size_t user_len,
+                           rl_arena *arena, int32_t **out, int32_t *n_out, rl_err *err) {
     rl_ids ids = {0};
     rl_status status;
     if (chat->is_plain) {
-        status = continue_plain(chat, ended, user, &ids, err);
+        status = continue_plain(chat, ended, user, user_len, &ids, err);
         return hand_out(status, &ids, arena, out, n_out);
     }
     if (!ended) {
         rl_ids_push(&ids, chat->end);
     }
-    status = put_text(chat, "\n", &ids, err);
+    status = put_text(chat, "\n", 1, &ids, err);
     if (status == RL_OK) {
-        status = put_message(chat, "user", user, &ids, err);
+        status = put_message(chat, "user", user, user_len, &ids, err);
     }
     if (status == RL_OK) {
-        status = open_turn(chat, "assistant", NULL, &ids, err);
+        status = open_turn(chat, "assistant", "", 0, &ids, err);
     }
     return hand_out(status, &ids, arena, out, n_out);
 }

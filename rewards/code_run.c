@@ -82,7 +82,7 @@ void rl_code_key(const rl_problem *problem, const char *program, size_t program_
 typedef struct record {
     char kind[8];
     int32_t number;
-    const char *text[3];
+    rl_said said[3];
 } record;
 
 typedef struct reader {
@@ -112,7 +112,7 @@ static bool next_record(reader *r, record *out) {
         if (len[i] < 0 || len[i] > r->end - r->at) {
             return false;
         }
-        out->text[i] = rl_arena_strndup(r->arena, r->at, (size_t)len[i]);
+        out->said[i] = (rl_said){rl_arena_strndup(r->arena, r->at, (size_t)len[i]), (size_t)len[i]};
         r->at += len[i];
     }
     return true;
@@ -132,7 +132,7 @@ static rl_status read_result(const rl_problem *problem, const rl_report *report,
                        report->err_len < 300 ? (int)report->err_len : 300, report->err);
     }
     if (strcmp(found.kind, "broken") == 0) {
-        return rl_fail(err, RL_UNSUPPORTED, "problem '%s': %s", problem->id, found.text[2]);
+        return rl_fail(err, RL_UNSUPPORTED, "problem '%s': %s", problem->id, found.said[2].text);
     }
     if (strcmp(found.kind, "total") != 0 || found.number < 1 || found.number > UNITS_MAX) {
         return rl_fail(err, RL_UNSUPPORTED, "problem '%s' has no tests", problem->id);
@@ -143,7 +143,7 @@ static rl_status read_result(const rl_problem *problem, const rl_report *report,
             out->timed_out = true;
             break;
         } else if (strcmp(found.kind, "load") == 0) {
-            out->load_error = found.text[2];
+            out->load_error = found.said[2];
             out->next = out->total;
         } else if (found.number != out->next || out->next == out->total) {
             break; // the end, or out of order
@@ -154,9 +154,9 @@ static rl_status read_result(const rl_problem *problem, const rl_report *report,
             } else if (out->n_failures < max_failures) {
                 failure[out->n_failures++] = (rl_unit_failure){
                     .unit = found.number,
-                    .test = found.text[0],
-                    .got = found.text[1],
-                    .error = found.text[2],
+                    .test = found.said[0],
+                    .got = found.said[1],
+                    .error = found.said[2],
                 };
             }
         }

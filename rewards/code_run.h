@@ -14,9 +14,15 @@ typedef struct rl_harness {
 } rl_harness;
 rl_status rl_harness_make(rl_sandbox *sandbox, rl_harness *out, rl_err *err) RL_MUST_USE;
 
+/* A text of the harness. A program can make it hold NUL bytes. */
+typedef struct rl_said {
+    const char *text;
+    size_t len;
+} rl_said;
+
 typedef struct rl_unit_failure {
     int32_t unit;
-    const char *test, *got, *error; // "" where there is nothing to say
+    rl_said test, got, error; // empty where there is nothing to say
 } rl_unit_failure;
 
 typedef struct rl_code_run {
@@ -24,7 +30,7 @@ typedef struct rl_code_run {
     int32_t total, passed;
     int32_t next;                   // first unit that gave no result; total when all did
     bool timed_out;                 // stopped by a limit on processor or wall time
-    const char *load_error;         // the program itself did not run; else NULL
+    rl_said load_error;             // why the program itself did not run; else its text is NULL
     const rl_unit_failure *failure; // [n_failures]
     int32_t n_failures;             // those reported, at most max_failures
 } rl_code_run;

@@ -97,8 +97,8 @@ static void keep(cache *kept, const rl_str *key, const rl_verdict *verdict) {
 }
 
 /* At most max bytes, cut between characters, with a sign that something is missing. */
-static void append_cut(rl_str *out, const char *text, int32_t max) {
-    size_t len = strlen(text), end = (size_t)max;
+static void append_cut(rl_str *out, const char *text, size_t len, int32_t max) {
+    size_t end = (size_t)max;
     if (len <= end) {
         rl_str_append_n(out, text, len);
         return;
@@ -110,9 +110,9 @@ static void append_cut(rl_str *out, const char *text, int32_t max) {
     rl_str_append(out, "...");
 }
 
-static void append_line(rl_str *out, const char *label, const char *text, int32_t max) {
+static void append_line(rl_str *out, const char *label, rl_said said, int32_t max) {
     rl_str_append(out, label);
-    append_cut(out, text, max);
+    append_cut(out, said.text, said.len, max);
     rl_str_append_char(out, '\n');
 }
 
@@ -130,7 +130,9 @@ static void append_end(rl_str *out, const code_tests *self, const rl_problem *pr
         rl_str_append(out, "The program ended the test run.\n");
     }
     if (problem->check == NULL && run->next < problem->n_tests) {
-        append_line(out, "Running then: ", problem->tests[run->next], self->opts.feedback_chars);
+        const char *test = problem->tests[run->next];
+        append_line(out, "Running then: ", (rl_said){test, strlen(test)},
+                    self->opts.feedback_chars);
     }
 }
 
@@ -140,14 +142,14 @@ static const char *feedback_text(const code_tests *self, const rl_problem *probl
     int32_t failed = run->next - run->passed;
     rl_str out = {0};
     const char *copy;
-    if (run->load_error != NULL) {
+    if (run->load_error.text != NULL) {
         append_line(&out, "The program does not run: ", run->load_error, max);
         failed = told = 0;
     }
     for (int32_t i = 0; i < told; i++) {
         const rl_unit_failure *f = &run->failure[i];
         append_line(&out, "Failed: ", f->test, max);
-        if (f->error[0] != '\0') {
+        if (f->error.len > 0) {
             append_line(&out, "Error: ", f->error, max);
         } else {
             append_line(&out, "Got: ", f->got, max);

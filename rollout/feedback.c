@@ -34,7 +34,7 @@ static const char *plain_sentence(rl_verdict_kind kind) {
 }
 
 const char *rl_feedback_text(const rl_rollout_opts *opts, const rl_verdict *verdict,
-                             rl_arena *arena) {
+                             rl_arena *arena, size_t *len) {
     const char *plain = plain_sentence(verdict->kind), *out;
     rl_str text = {0};
     if (verdict->total > 0) {
@@ -50,6 +50,7 @@ const char *rl_feedback_text(const rl_rollout_opts *opts, const rl_verdict *verd
         rl_str_appendf(&text, "\n%s", opts->feedback_close);
     }
     out = rl_arena_strndup(arena, rl_str_text(&text), text.len);
+    *len = text.len;
     rl_str_release(&text);
     return out;
 }

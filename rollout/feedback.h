@@ -16,8 +16,8 @@
 
 #include "rl/rollout/rollout.h"
 
-/* verdict is not UNKNOWN. The text is the arena's. */
+/* verdict is not UNKNOWN. The text is the arena's; it may hold NUL bytes. */
 const char *rl_feedback_text(const rl_rollout_opts *opts, const rl_verdict *verdict,
-                             rl_arena *arena);
+                             rl_arena *arena, size_t *len);
 
 #endif

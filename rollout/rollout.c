@@ -78,6 +78,7 @@ static void fill_groups(const rl_tree *tree, rl_rollout_result *out) {
     RL_ASSERT(n_ids <= UINT32_MAX);
     ids = rl_arena_alloc(tree->arena, n_ids, sizeof *ids);
     out->prompt_text = rl_arena_alloc(tree->arena, n, sizeof *out->prompt_text);
+    out->prompt_text_len = rl_arena_alloc(tree->arena, n, sizeof *out->prompt_text_len);
     out->prompt_token = rl_arena_alloc(tree->arena, n, sizeof *out->prompt_token);
     out->n_prompt_tokens = rl_arena_alloc(tree->arena, n, sizeof *out->n_prompt_tokens);
     n_ids = 0;
@@ -93,6 +94,7 @@ static void fill_groups(const rl_tree *tree, rl_rollout_result *out) {
         rl_str_clear(&text);
         rl_tokenizer_decode(tree->rollout->tokenizer, c->whole, c->n_whole, false, &text);
         out->prompt_text[g] = rl_arena_strndup(tree->arena, rl_str_text(&text), text.len);
+        out->prompt_text_len[g] = text.len;
         out->prompt_token[g] = c->whole;
         out->n_prompt_tokens[g] = c->n_whole;
     }
@@ -181,6 +183,8 @@ static void fill_samples(const rl_tree *tree, rl_rollout_result *out) {
             .problem = problem,
             .completion = a->text,
             .feedback = a->feedback,
+            .completion_len = a->text_len,
+            .feedback_len = a->feedback_len,
             .verdict = a->main->kind,
             .finish = a->completion.truncated ? RL_FINISH_LENGTH : RL_FINISH_STOP,
             .solved = a->solved,

@@ -94,12 +94,13 @@ static rl_prompt prompt_of(const rl_tree *tree, const rl_context *context, int32
     };
 }
 
-static const char *text_of(const rl_tree *tree, const rl_completion *completion) {
+static const char *text_of(const rl_tree *tree, const rl_completion *completion, size_t *len) {
     rl_str text = {0};
     const char *out;
     rl_tokenizer_decode(tree->rollout->tokenizer, completion->token, completion->n_tokens, true,
                         &text);
     out = rl_arena_strndup(tree->arena, rl_str_text(&text), text.len);
+    *len = text.len;
     rl_str_release(&text);
     return out;
 }
@@ -130,13 +131,14 @@ static rl_status draw(rl_tree *tree, int32_t first_context, int32_t turn, rl_err
         if (k == 0) {
             tree->context[g].first = tree->n_attempts;
         }
-        tree->attempt[tree->n_attempts++] = (rl_attempt){
+        rl_attempt *attempt = &tree->attempt[tree->n_attempts++];
+        *attempt = (rl_attempt){
             .context = g,
             .turn = turn,
             .path = tree->context[g].path + (uint32_t)k,
             .completion = drawn[i],
-            .text = text_of(tree, &drawn[i]),
         };
+        attempt->text = text_of(tree, &drawn[i], &attempt->text_len);
     }
     return RL_OK;
 }
@@ -155,7 +157,8 @@ static void settle(const rl_tree *tree, rl_attempt *attempt) {
         attempt->solved = attempt->solved && attempt->verdict[j].score >= full_score;
     }
     if (!attempt->solved) {
-        attempt->feedback = rl_feedback_text(r->opts, attempt->main, tree->arena);
+        attempt->feedback =
+            rl_feedback_text(r->opts, attempt->main, tree->arena, &attempt->feedback_len);
     }
 }
 
@@ -170,7 +173,7 @@ static void judge(rl_tree *tree, int32_t first_attempt) {
         const rl_attempt *attempt = &tree->attempt[first_attempt + i];
         answer[i] = (rl_answer){.problem = tree->problem[tree->context[attempt->context].slot],
                                 .text = attempt->text,
-                                .text_len = strlen(attempt->text)};
+                                .text_len = attempt->text_len};
     }
     const char *cause =
         rl_score(r->judge, r->n_judges, r->waiters, answer, n, tree->arena, verdict);
@@ -202,8 +205,8 @@ static rl_status open_next(rl_tree *tree, int32_t i, rl_err *err) {
     const rl_completion *said = &attempt->completion;
     int32_t *added, n_added;
     bool ended = said->n_tokens > 0 && said->token[said->n_tokens - 1] == rl_chat_stop(r->chat);
-    rl_status status =
-        rl_chat_continue(r->chat, ended, attempt->feedback, tree->arena, &added, &n_added, err);
+    rl_status status = rl_chat_continue(r->chat, ended, attempt->feedback, attempt->feedback_len,
+                                        tree->arena, &added, &n_added, err);
     if (status != RL_OK) {
         return status;
     }

@@ -24,10 +24,11 @@ typedef struct rl_attempt {
     int32_t turn;  // from 0
     uint32_t path; // unique among the attempts at one problem and turn
     rl_completion completion;
-    const char *text;          // special tokens left out
+    const char *text;          // special tokens left out; may hold NUL bytes
     const rl_verdict *verdict; // [n_judges]
     const rl_verdict *main;    // the one that speaks for it
     const char *feedback;      // message a later turn sees; NULL when solved or unknown
+    size_t text_len, feedback_len;
     double reward;
     bool scored, solved;
 } rl_attempt;

@@ -121,7 +121,7 @@ static void test_no_injection(void **state) {
     }
     assert_int_equal(n_start, 3);
     assert_int_equal(n_end, 2);
-    assert_ok(rl_chat_continue(chat, true, evil, arena, &ids, &n, &err));
+    assert_ok(rl_chat_continue(chat, true, evil, strlen(evil), arena, &ids, &n, &err));
     n_start = 0;
     for (int32_t i = 0; i < n; i++) {
         n_start += ids[i] == start;
@@ -130,6 +130,19 @@ static void test_no_injection(void **state) {
     rl_arena_free(arena);
     rl_chat_free(chat);
     rl_tokenizer_free(tokenizer);
+}
+
+// A message with NUL bytes is encoded to its end.
+static void assert_continues_whole(const rl_tokenizer *tokenizer, const rl_chat *chat,
+                                   rl_arena *arena) {
+    static const char said[] = "a\0b\0";
+    rl_str text = {0};
+    int32_t *ids, n;
+    rl_err err;
+    assert_ok(rl_chat_continue(chat, true, said, 4, arena, &ids, &n, &err));
+    rl_tokenizer_decode(tokenizer, ids, n, true, &text);
+    assert_non_null(memmem(rl_str_text(&text), text.len, said, 4));
+    rl_str_release(&text);
 }
 
 // Opening, a sampled answer and the continuation are together the ids of the longer conversation.
@@ -156,7 +169,7 @@ static void test_continue(void **state) {
         if (ended != 0) {
             rl_ids_push(&all, rl_chat_stop(chat));
         }
-        assert_ok(rl_chat_continue(chat, ended != 0, "  it's\n", arena, &ids, &n, &err));
+        assert_ok(rl_chat_continue(chat, ended != 0, "  it's\n", 7, arena, &ids, &n, &err));
         for (int32_t i = 0; i < n; i++) {
             rl_ids_push(&all, ids[i]);
         }
@@ -164,6 +177,7 @@ static void test_continue(void **state) {
         assert_memory_equal(all.ptr, want, all.len * sizeof *want);
         rl_ids_release(&all);
     }
+    assert_continues_whole(tokenizer, chat, arena);
     rl_arena_free(arena);
     rl_chat_free(chat);
     rl_tokenizer_free(tokenizer);
@@ -185,10 +199,11 @@ static void test_plain_form(void **state) {
     assert_int_equal(n, n_want);
     assert_memory_equal(ids, want, (size_t)n * sizeof *ids);
     assert_int_equal(rl_chat_stop(chat), rl_tokenizer_eos(tokenizer));
-    assert_ok(rl_chat_continue(chat, false, "more", arena, &ids, &n, &err));
+    assert_ok(rl_chat_continue(chat, false, "more", 4, arena, &ids, &n, &err));
     assert_decodes_to(tokenizer, ids, n, "\nmore\n");
-    assert_ok(rl_chat_continue(chat, true, "more", arena, &ids, &n, &err));
+    assert_ok(rl_chat_continue(chat, true, "more", 4, arena, &ids, &n, &err));
     assert_decodes_to(tokenizer, ids, n, "more\n");
+    assert_continues_whole(tokenizer, chat, arena);
     rl_arena_free(arena);
     rl_chat_free(chat);
     rl_tokenizer_free(tokenizer);

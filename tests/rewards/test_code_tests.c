@@ -29,6 +29,26 @@ static rl_verdict verify_with(void *self, const rl_problem *problem, const char 
     return verdict;
 }
 
+// Answers and what programs say may hold NUL bytes: both are read to their ends.
+static void reads_past_nul_bytes(void **state) {
+    static const char *const tests[] = {"assert f(1) == 2"};
+    static const char said[] = "Error: ValueError: a\0b";
+    static const char answer[] = "\0Sure:\n```python\ndef f(x):\n    return x + 1\n```\n\0";
+    static const char cut[] = "```python\ndef f(x):\n    return x + 1\n\0\n```\n";
+    rl_problem problem = {.id = "here", .tests = tests, .n_tests = 1};
+    rl_verdict verdict;
+    rl_err err;
+    (void)state;
+    assert_ok(row->verify(judge, &problem, answer, sizeof answer - 1, arena, &verdict, &err));
+    assert_int_equal(verdict.kind, RL_VERDICT_PASS);
+    assert_ok(row->verify(judge, &problem, cut, sizeof cut - 1, arena, &verdict, &err));
+    assert_int_equal(verdict.kind, RL_VERDICT_FAIL); // no Python text holds a NUL byte
+    assert_non_null(strstr(verdict.feedback, "The program does not run: "));
+    verdict = verify_with(judge, &problem, "def f(x):\n    raise ValueError('a\\0b')");
+    assert_int_equal(verdict.kind, RL_VERDICT_FAIL);
+    assert_non_null(memmem(verdict.feedback, verdict.feedback_len, said, sizeof said - 1));
+}
+
 /* Judged by as many tests as are given, without a setup. */
 static rl_verdict verify(const char *program, const char *setup, const char *const *tests) {
     // Each call has a problem of its own: verdicts are kept by address.
@@ -553,6 +573,7 @@ int main(void) {
         cmocka_unit_test(fails_cheats),
         cmocka_unit_test(does_not_lend_the_tests_tools),
         cmocka_unit_test(tells_what_failed),
+        cmocka_unit_test(reads_past_nul_bytes),
         cmocka_unit_test(counts_assertions_of_check),
         cmocka_unit_test(stops_programs_that_hang),
         cmocka_unit_test(keeps_verdicts),

@@ -76,6 +76,7 @@ typedef struct fake_engine {
     int32_t n_whole[FAKE_NODES];
     int32_t n_nodes, n_rounds;
     int32_t fail_at; // round that fails, from 1; 0 for none
+    char nul;        // said as a NUL byte, whose token is 0; 0 for none
 } fake_engine;
 
 static inline void fake_say(fake_engine *engine, const rl_prompt *prompt, const rl_rng *rng,
@@ -85,6 +86,9 @@ static inline void fake_say(fake_engine *engine, const rl_prompt *prompt, const 
     rl_err err;
     assert_ok(rl_tokenizer_encode(engine->tokenizer, text, strlen(text), RL_ENCODE_PLAIN, arena,
                                   &ids, &n, &err));
+    for (int32_t t = 0; t < n && engine->nul != 0; t++) {
+        ids[t] = ids[t] == engine->nul ? 0 : ids[t];
+    }
     int32_t n_said = n + (engine->stop >= 0), n_prompt = n_before + prompt->n_tokens;
     int32_t *whole = rl_arena_alloc(arena, (size_t)(n_prompt + n_said), sizeof *whole);
     double *logp = rl_arena_alloc(arena, (size_t)n_said, sizeof *logp);
@@ -140,7 +144,9 @@ static inline rl_status fake_verify(const void *self, const rl_problem *problem,
                                     size_t answer_len, rl_arena *arena, rl_verdict *out,
                                     rl_err *err) {
     const int *nap_ms = self;
-    const char *at = strstr(answer, "score=");
+    const char *at = memmem(answer, answer_len, "score=", strlen("score="));
+    size_t seen_len = strlen("seen: ") + answer_len;
+    char *seen = rl_arena_printf(arena, "seen: %*s|tail", (int)answer_len, "");
     assert_non_null(at);
     assert_non_null(problem);
     at += strlen("score=");
@@ -151,8 +157,9 @@ static inline rl_status fake_verify(const void *self, const rl_problem *problem,
     if (rl_text_starts(at, "unknown")) {
         return rl_fail(err, RL_IO, "the sandbox is gone");
     }
-    out->feedback = rl_arena_printf(arena, "seen: %s|tail", answer);
-    out->feedback_len = strlen(out->feedback) - strlen("|tail");
+    memcpy(seen + strlen("seen: "), answer, answer_len);
+    out->feedback = seen;
+    out->feedback_len = seen_len;
     if (rl_text_starts(at, "unreadable")) {
         out->kind = RL_VERDICT_UNREADABLE;
         return RL_OK;

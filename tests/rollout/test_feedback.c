@@ -38,7 +38,9 @@ static void test_wording(void **state) {
         rl_verdict verdict = cases[i].verdict;
         verdict.feedback = cases[i].feedback;
         verdict.feedback_len = verdict.feedback != NULL ? strlen(verdict.feedback) : 0;
-        assert_string_equal(rl_feedback_text(cases[i].opts, &verdict, arena), cases[i].text);
+        size_t len;
+        assert_string_equal(rl_feedback_text(cases[i].opts, &verdict, arena, &len), cases[i].text);
+        assert_int_equal(len, strlen(cases[i].text));
     }
     rl_arena_free(arena);
 }
@@ -46,10 +48,17 @@ static void test_wording(void **state) {
 // Only feedback_len bytes are shown, whatever follows.
 static void test_length(void **state) {
     rl_arena *arena = rl_arena_new(0);
+    static const char whole[] = "The tests say:\n0/1 tests passed.\na\0c\n\nTry again.";
     rl_verdict verdict = {
         .kind = RL_VERDICT_FAIL, .total = 1, .feedback = "abcdef", .feedback_len = 3};
+    size_t len;
+    const char *text;
     (void)state;
-    assert_string_equal(rl_feedback_text(&bare, &verdict, arena), "0/1 tests passed.\nabc\n");
+    assert_string_equal(rl_feedback_text(&bare, &verdict, arena, &len), "0/1 tests passed.\nabc\n");
+    verdict.feedback = "a\0cdef";
+    text = rl_feedback_text(&words, &verdict, arena, &len);
+    assert_int_equal(len, sizeof whole - 1);
+    assert_memory_equal(text, whole, len);
     rl_arena_free(arena);
 }
 

@@ -156,7 +156,8 @@ static void test_conversation(void **state) {
                         r.prompt_text[0], r.story[1].completion, r.story[1].feedback));
     int32_t *ids, n;
     rl_err err;
-    assert_ok(rl_chat_continue(chat, true, r.story[1].feedback, x.arena, &ids, &n, &err));
+    assert_ok(rl_chat_continue(chat, true, r.story[1].feedback, r.story[1].feedback_len, x.arena,
+                               &ids, &n, &err));
     assert_int_equal(b->group[2].ctx_end - b->group[2].ctx_begin, n);
     assert_memory_equal(b->context_token + b->group[2].ctx_begin, ids, (size_t)n * sizeof *ids);
     for (uint32_t t = 0; t < b->n_tokens; t++) {
@@ -166,6 +167,37 @@ static void test_conversation(void **state) {
     assert_true(b->logp_sampled[b->sample[6].tok_begin] == -rl_rng_uniform(&rng, 0));
     assert_true(b->entropy[b->sample[6].tok_begin] == rl_rng_uniform(&rng, 1000));
     assert_int_equal(b->token[b->sample[6].tok_end - 1], x.stop);
+    end(&x);
+}
+
+static const char *nul_script(uint32_t problem, uint32_t path, uint32_t turn, rl_arena *arena) {
+    return rl_arena_printf(arena, "~p%u n%u~ t%u score=%s~", problem, path, turn,
+                           path == 0 && turn == 0 ? "0.5" : "1");
+}
+
+// A NUL byte that was sampled ends nothing: judges, feedback, prompts and stories go on after it.
+static void test_nul_bytes(void **state) {
+    static const char said[] = "\0p10 n0\0 t0 score=0.5\0";
+    enum { LEN = sizeof said - 1 };
+    fixture x;
+    (void)state;
+    begin(&x, nul_script, 2, 2);
+    x.engine.nul = '~';
+    rl_rollout_result r = run(&x, 1);
+    const rl_sample_story *story = &r.story[0];
+    check_ids(&x, &r);
+    assert_int_equal(r.batch.n_samples, 4);
+    assert_true(r.batch.sample[0].reward == 0.5 && r.batch.sample[3].reward == 1);
+    assert_int_equal(story->completion_len, LEN);
+    assert_memory_equal(story->completion, said, LEN);
+    const char *heard = memmem(story->feedback, story->feedback_len, said, LEN);
+    assert_non_null(heard);
+    assert_string_equal(heard + LEN, "\n\nWrite a corrected, complete solution in a single "
+                                     "python code block.");
+    assert_ptr_equal(heard + LEN + strlen(heard + LEN), story->feedback + story->feedback_len);
+    assert_non_null(
+        memmem(r.prompt_text[1], r.prompt_text_len[1], story->feedback, story->feedback_len));
+    assert_true(r.prompt_text_len[0] == strlen(r.prompt_text[0]));
     end(&x);
 }
 
@@ -490,6 +522,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shape),
         cmocka_unit_test(test_conversation),
+        cmocka_unit_test(test_nul_bytes),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_all_solved),
         cmocka_unit_test(test_verdict_kinds),

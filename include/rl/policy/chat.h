@@ -26,10 +26,11 @@ rl_status rl_chat_open(const rl_chat *chat, const rl_message *message, int32_t n
 
 /*
  * The ids that follow a finished assistant turn: what is missing of its end (ended: its stop token
- * was sampled), one more user message, and the opening of the next assistant turn.
+ * was sampled), one more user message, whose bytes may be anything, and the opening of the next
+ * assistant turn.
  */
-rl_status rl_chat_continue(const rl_chat *chat, bool ended, const char *user, rl_arena *arena,
-                           int32_t **out, int32_t *n_out, rl_err *err) RL_MUST_USE;
+rl_status rl_chat_continue(const rl_chat *chat, bool ended, const char *user, size_t user_len,
+                           rl_arena *arena, int32_t **out, int32_t *n_out, rl_err *err) RL_MUST_USE;
 /* The id that ends an assistant turn; -1 in the plain form of a tokenizer without eos. */
 int32_t rl_chat_stop(const rl_chat *chat);
 

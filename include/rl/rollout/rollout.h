@@ -38,11 +38,15 @@ typedef struct rl_judge {
 /* Why a completion ended. */
 typedef enum rl_finish { RL_FINISH_STOP, RL_FINISH_LENGTH } rl_finish;
 
-/* What files and metrics tell of a sample beyond the batch; parallel to batch.sample. */
+/*
+ * What files and metrics tell of a sample beyond the batch; parallel to batch.sample. Texts may
+ * hold NUL bytes, which a model can sample: only their lengths tell where they end.
+ */
 typedef struct rl_sample_story {
     const rl_problem *problem;
-    const char *completion;  // text, special tokens left out
-    const char *feedback;    // what a later turn was or would be shown; NULL when none
+    const char *completion; // text, special tokens left out
+    const char *feedback;   // what a later turn was or would be shown; NULL when none
+    size_t completion_len, feedback_len;
     rl_verdict_kind verdict; // of the first judge that runs code, else of the first
     rl_finish finish;
     bool solved; // every judge gave its full score
@@ -50,8 +54,9 @@ typedef struct rl_sample_story {
 
 typedef struct rl_rollout_result {
     rl_batch batch;
-    rl_sample_story *story;       // [batch.n_samples]
-    const char **prompt_text;     // [batch.n_groups] the whole context of a group as text
+    rl_sample_story *story;   // [batch.n_samples]
+    const char **prompt_text; // [batch.n_groups] the whole context of a group as text
+    size_t *prompt_text_len;
     const int32_t **prompt_token; // [batch.n_groups] its ids from position 0
     int32_t *n_prompt_tokens;
     // Outcomes of programs that ran against tests, over all judges, cached verdicts included.
