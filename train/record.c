@@ -8,8 +8,8 @@ const char *record_verdict_name(rl_verdict_kind kind) {
     return name[kind];
 }
 
-static void put_text(rl_json_writer *w, const char *key, const char *text) {
-    rl_json_put_text(w, key, text, text != NULL ? strlen(text) : 0);
+static void put_name(rl_json_writer *w, const char *key, const char *name) {
+    rl_json_put_text(w, key, name, strlen(name));
 }
 
 static void put_ids(rl_json_writer *w, const char *key, const int32_t *id, int64_t n) {
@@ -32,7 +32,7 @@ static void put_sample(const rl_rollout_result *r, const rl_judge *judge, int32_
     const rl_sample_story *story = &r->story[i];
     rl_json_open_object(w, NULL);
     rl_json_put_int(w, "step", step);
-    put_text(w, "problem", story->problem->id);
+    put_name(w, "problem", story->problem->id);
     rl_json_put_int(w, "group", s->group);
     rl_json_put_int(w, "sample", i);
     if (s->parent >= 0) {
@@ -41,9 +41,9 @@ static void put_sample(const rl_rollout_result *r, const rl_judge *judge, int32_
         rl_json_put_null(w, "parent");
     }
     rl_json_put_int(w, "turn", s->turn + 1);
-    put_text(w, "prompt", r->prompt_text[s->group]);
+    rl_json_put_text(w, "prompt", r->prompt_text[s->group], r->prompt_text_len[s->group]);
     put_ids(w, "prompt_ids", r->prompt_token[s->group], r->n_prompt_tokens[s->group]);
-    put_text(w, "completion", story->completion);
+    rl_json_put_text(w, "completion", story->completion, story->completion_len);
     put_ids(w, "completion_ids", batch->token + s->tok_begin, (int64_t)s->tok_end - s->tok_begin);
     rl_json_open_list(w, "logprobs");
     for (uint32_t t = s->tok_begin; t < s->tok_end; t++) {
@@ -56,12 +56,12 @@ static void put_sample(const rl_rollout_result *r, const rl_judge *judge, int32_
         put_if(w, judge[j].name, s->scored, batch->reward_part[i * n_judges + j]);
     }
     rl_json_close_object(w);
-    put_text(w, "verdict", record_verdict_name(story->verdict));
-    put_text(w, "feedback", story->feedback);
+    put_name(w, "verdict", record_verdict_name(story->verdict));
+    rl_json_put_text(w, "feedback", story->feedback, story->feedback_len);
     put_if(w, "credit", s->scored, s->credit);
     put_if(w, "advantage", s->scored, s->advantage);
     rl_json_put_bool(w, "kept", s->keep);
-    put_text(w, "finish", story->finish == RL_FINISH_STOP ? "stop" : "length");
+    put_name(w, "finish", story->finish == RL_FINISH_STOP ? "stop" : "length");
     rl_json_close_object(w);
     rl_str_append_char(w->out, '\n');
 }
@@ -144,9 +144,10 @@ static void put_lengths(const rl_batch *batch, const char *prefix, rl_metrics *o
     rl_metrics_put(out, tally_mean(&clipped), "%scompletions/clipped_ratio", prefix);
 }
 
+// Every row has the keys of two turns, whatever the recipe allows, so that readers find them.
 static void put_turns(const rl_rollout_result *r, const char *prefix, rl_metrics *out) {
     const rl_batch *batch = &r->batch;
-    for (int32_t turn = 0; turn < batch->n_turns; turn++) {
+    for (int32_t turn = 0; turn < batch->n_turns || turn < 2; turn++) {
         tally reward = {0}, solved = {0};
         int32_t n = 0;
         for (int32_t i = 0; i < batch->n_samples; i++) {
@@ -163,6 +164,7 @@ static void put_turns(const rl_rollout_result *r, const char *prefix, rl_metrics
         rl_metrics_put(out, tally_mean(&reward), "%sturn%d/reward", prefix, turn + 1);
         rl_metrics_put(out, tally_mean(&solved), "%sturn%d/solved", prefix, turn + 1);
     }
+    rl_metrics_put(out, r->n_no_room, "%sturns/no_room", prefix);
 }
 
 void record_rollout(const rl_rollout_result *result, const rl_judge *judge, int32_t n_judges,

@@ -11,7 +11,8 @@ void record_completions(const rl_rollout_result *result, const rl_judge *judge, 
 
 /*
  * Puts what a rollout shows, each name after `prefix` ("" or "eval/"): reward, reward_std,
- * frac_reward_zero_std, rewards/<name>/mean, completions/..., turnK/..., sandbox/....
+ * frac_reward_zero_std, rewards/<name>/mean, completions/..., turnK/... (two turns at least),
+ * turns/no_room, sandbox/....
  */
 void record_rollout(const rl_rollout_result *result, const rl_judge *judge, int32_t n_judges,
                     const char *prefix, rl_metrics *out);
