@@ -78,8 +78,12 @@ rl_status rl_seccomp_load(rl_err *err);
 /* limits.c */
 rl_status rl_limits_set(const rl_jail *jail, const rl_limits *limits, rl_err *err);
 bool rl_limits_can_count(void);
-/* Resident memory of a process and all its descendants, init itself left out; 0 when it is gone. */
-int64_t rl_limits_memory(pid_t init);
+/* What the descendants of init use, init itself left out; zeros when it is gone. */
+typedef struct rl_usage {
+    int64_t bytes; // resident
+    int32_t processes;
+} rl_usage;
+rl_usage rl_limits_usage(pid_t init);
 /* Sends SIGKILL to the descendants of init; returns how many there were. */
 int32_t rl_limits_kill_below(pid_t init);
 

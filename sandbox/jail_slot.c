@@ -281,9 +281,10 @@ void slot_tick(jail_slot *slot, int64_t now_ms) {
         return;
     }
     if (slot->killed == RL_EXIT_CLEAN && slot->jail->counts_memory) {
-        int64_t bytes = rl_limits_memory(slot->init);
-        slot->peak_bytes = bytes > slot->peak_bytes ? bytes : slot->peak_bytes;
-        if (bytes > slot->job.job.limits.mem_bytes) {
+        rl_usage usage = rl_limits_usage(slot->init);
+        const rl_limits *limits = &slot->job.job.limits;
+        slot->peak_bytes = usage.bytes > slot->peak_bytes ? usage.bytes : slot->peak_bytes;
+        if (usage.bytes > limits->mem_bytes || usage.processes > limits->processes) {
             slot->killed = RL_EXIT_MEMORY;
             slot->deadline_ms = now_ms;
         }

@@ -24,6 +24,9 @@ rl_status rl_limits_set(const rl_jail *jail, const rl_limits *limits, rl_err *er
     // Where the whole job's memory is polled, address space may exceed it: threads reserve much
     // that they never touch.
     rlim_t space = jail->counts_memory ? 2 * mem + (64u << 20) : mem;
+    rlim_t processes = jail->mode == RL_SANDBOX_PLAIN && jail->counts_memory
+                           ? RLIM_INFINITY
+                           : (rlim_t)limits->processes + 1;
     const struct {
         __rlimit_resource_t which;
         rlim_t soft, hard;
@@ -39,8 +42,10 @@ rl_status rl_limits_set(const rl_jail *jail, const rl_limits *limits, rl_err *er
         {RLIMIT_MEMLOCK, 0, 0, "memlock"},
         {RLIMIT_MSGQUEUE, 0, 0, "msgqueue"},
         {RLIMIT_SIGPENDING, 256, 256, "sigpending"},
-        // Counted per user namespace; the job's init is one of them.
-        {RLIMIT_NPROC, (rlim_t)limits->processes + 1, (rlim_t)limits->processes + 1, "nproc"},
+        // Counted per user namespace; the job's init is one of them. Without namespaces it would
+        // count
+        // everything the user runs, so there the poll counts the job's own (jail_slot.c).
+        {RLIMIT_NPROC, processes, processes, "nproc"},
     };
     rl_status status = RL_OK;
     for (size_t i = 0; i < sizeof table / sizeof table[0] && status == RL_OK; i++) {
@@ -119,19 +124,21 @@ static int64_t field(const char *text, const char *name) {
     return at != NULL ? (int64_t)strtoll(at + strlen(name), NULL, 10) * 1024 : 0;
 }
 
-static void add_memory(pid_t pid, void *context) {
+static void add_usage(pid_t pid, void *context) {
+    rl_usage *usage = context;
     char path[64], text[4096];
+    usage->processes++;
     snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
     if (read_file(path, text, sizeof text) > 0) {
         // Shared memory counts: it can be filled like any other. Mapped files do not.
-        *(int64_t *)context += field(text, "\nRssAnon:") + field(text, "\nRssShmem:");
+        usage->bytes += field(text, "\nRssAnon:") + field(text, "\nRssShmem:");
     }
 }
 
-int64_t rl_limits_memory(pid_t init) {
-    int64_t bytes = 0;
-    walk(init, DEPTH_MAX, add_memory, &bytes);
-    return bytes;
+rl_usage rl_limits_usage(pid_t init) {
+    rl_usage usage = {0};
+    walk(init, DEPTH_MAX, add_usage, &usage);
+    return usage;
 }
 
 static void kill_one(pid_t pid, void *context) {

@@ -211,6 +211,11 @@ static void runs_plain_by_name(void **state) {
     r = run_in(plain, tree, NULL, false, NULL);
     assert_int_equal(r.kind, RL_EXIT_TIMEOUT);
     assert_int_equal(count_processes("98762"), 0);
+    // Other processes of the same user do not count against the limit, those of the job do.
+    const char *bomb[] = {"/bin/sh", "-c", "while :; do sleep 98761 & done", NULL};
+    r = run_in(plain, bomb, NULL, false, NULL);
+    assert_true(r.kind == RL_EXIT_MEMORY || r.kind == RL_EXIT_TIMEOUT);
+    assert_int_equal(count_processes("98761"), 0);
     rl_sandbox_close(plain);
 }
 

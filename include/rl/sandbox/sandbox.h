@@ -20,9 +20,9 @@ typedef enum rl_exit_kind {
     RL_EXIT_CODE, // left with a non-zero code
     RL_EXIT_SIGNAL,
     RL_EXIT_TIMEOUT, // processor or wall time
-    RL_EXIT_MEMORY,
-    RL_EXIT_OUTPUT, // wrote more than allowed
-    RL_EXIT_BROKEN, // the sandbox itself failed; says nothing about the program
+    RL_EXIT_MEMORY,  // more memory, or in plain mode more processes, than allowed
+    RL_EXIT_OUTPUT,  // wrote more than allowed
+    RL_EXIT_BROKEN,  // the sandbox itself failed; says nothing about the program
 } rl_exit_kind;
 
 typedef struct rl_limits {
