@@ -21,13 +21,29 @@ void rl_errors_add(rl_errors *errors, const char *fmt, ...) {
 
 void rl_errors_release(rl_errors *errors) {
     rl_str_release(&errors->text);
+    rl_str_release(&errors->refused);
     *errors = (rl_errors){0};
+}
+
+void rl_errors_refuse(rl_errors *errors, const char *path) {
+    rl_str_appendf(&errors->refused, "\n%s", path);
+}
+
+bool rl_errors_refused(const rl_errors *errors, const char *path) {
+    for (const char *at = rl_str_text(&errors->refused); *at != '\0';) {
+        size_t n = strcspn(++at, "\n");
+        if (strncmp(at, path, n) == 0 && strchr(".[", path[n]) != NULL) { // finds the end as well
+            return true;
+        }
+        at += n;
+    }
+    return false;
 }
 
 /* One key while it is being read. */
 typedef struct reading {
     const rl_key *key;
-    char path[256]; // as the user knows it: "algo.murphy.credit"
+    char path[256]; // as the user writes it: "algo.credit"
     rl_arena *arena;
     rl_errors *errors;
 } reading;
@@ -70,6 +86,7 @@ static void add_wrong_type(const reading *r, const char *path, const char *want,
         break;
     }
     rl_errors_add(r->errors, "'%s' wants %s, found %.80s", path, want, shown.ptr);
+    rl_errors_refuse(r->errors, path);
     rl_str_release(&shown);
 }
 
@@ -101,9 +118,11 @@ static void read_number(const reading *r, const rl_json *value, void *field) {
     } else if (!in_range(r->key, number)) {
         rl_errors_add(r->errors, "'%s' is %.15g, outside %s", r->path, number,
                       range_text(r->key, range, sizeof range));
+        rl_errors_refuse(r->errors, r->path);
     } else if (r->key->type == RL_KEY_INT && (number < INT32_MIN || number > INT32_MAX)) {
         rl_errors_add(r->errors, "'%s' is %.15g, outside [%d, %d]", r->path, number, INT32_MIN,
                       INT32_MAX);
+        rl_errors_refuse(r->errors, r->path);
     } else if (r->key->type == RL_KEY_INT) {
         *(int32_t *)field = (int32_t)number;
     } else {
@@ -129,6 +148,7 @@ static void read_choice(const reading *r, const char *text, void *field) {
         rl_str_appendf(&names, "; did you mean '%s'?", nearest);
     }
     rl_errors_add(r->errors, "'%s' is '%.80s', not one of %s", r->path, text, rl_str_text(&names));
+    rl_errors_refuse(r->errors, r->path);
     rl_str_release(&names);
 }
 
@@ -188,9 +208,9 @@ static void read_value(const reading *r, const rl_json *value, void *field) {
     }
 }
 
-static void begin_key(reading *r, const rl_section *section, const rl_key *key) {
+static void begin_key(reading *r, const char *section_path, const rl_key *key) {
     r->key = key;
-    snprintf(r->path, sizeof r->path, "%s.%s", section->name, key->name);
+    snprintf(r->path, sizeof r->path, "%s.%s", section_path, key->name);
 }
 
 /* Fallbacks take the user's way in, so that a bad one cannot hide; a bad one is our own mistake. */
@@ -208,7 +228,7 @@ void rl_section_defaults(const rl_section *section, rl_arena *arena, void *opts)
         if (key->fallback == NULL) {
             continue;
         }
-        begin_key(&r, section, key);
+        begin_key(&r, section->name, key);
         if (key->type == RL_KEY_TEXT || key->type == RL_KEY_CHOICE) {
             rl_json_put_text(&w, NULL, key->fallback, strlen(key->fallback));
         } else {
@@ -248,10 +268,11 @@ static bool is_elsewhere(const char *const *elsewhere, const char *name) {
     return false;
 }
 
-static void add_unknown(const rl_section *section, const char *const *elsewhere, const char *name,
-                        rl_errors *errors) {
+/* The nearest key is taken to be meant, hence refused: its fallback is not what the user wrote. */
+static void add_unknown(const char *path, const rl_section *section, const char *const *elsewhere,
+                        const char *name, rl_errors *errors) {
     size_t n = 0, n_elsewhere = 0;
-    const char **candidate, *nearest;
+    const char **candidate, *nearest, *last = strrchr(name, '.');
     while (elsewhere != NULL && elsewhere[n_elsewhere] != NULL) {
         n_elsewhere++;
     }
@@ -262,50 +283,73 @@ static void add_unknown(const rl_section *section, const char *const *elsewhere,
     for (size_t i = 0; i < n_elsewhere; i++) {
         candidate[n++] = elsewhere[i];
     }
-    nearest = rl_text_nearest(name, candidate, n);
+    nearest = rl_text_nearest(last != NULL ? last + 1 : name, candidate, n);
     if (nearest != NULL) {
-        rl_errors_add(errors, "unknown key '%s.%.80s'; did you mean '%s'?", section->name, name,
-                      nearest);
+        char meant[256];
+        snprintf(meant, sizeof meant, "%s.%s", path, nearest);
+        rl_errors_add(errors, "unknown key '%s.%.80s'; did you mean '%s'?", path, name, nearest);
+        rl_errors_refuse(errors, meant);
     } else {
         rl_str names = {0};
         for (size_t i = 0; i < n; i++) {
             rl_str_appendf(&names, i > 0 ? ", %s" : "%s", candidate[i]);
         }
-        rl_errors_add(errors, "unknown key '%s.%.80s'; the keys here are: %s", section->name, name,
+        rl_errors_add(errors, "unknown key '%s.%.80s'; the keys here are: %s", path, name,
                       rl_str_text(&names));
         rl_str_release(&names);
     }
     rl_free(candidate);
 }
 
-void rl_section_read(const rl_section *section, const rl_json *object, const char *const *elsewhere,
-                     rl_arena *arena, void *opts, rl_errors *errors) {
+static bool speaks_of_refused(const char *sentence, const char *path, const rl_section *section,
+                              const rl_errors *errors) {
+    for (size_t i = 0; i < section->n_keys; i++) {
+        char key[256], quoted[260];
+        snprintf(key, sizeof key, "%s.%s", path, section->keys[i].name);
+        snprintf(quoted, sizeof quoted, "'%s'", key);
+        if (strstr(sentence, quoted) != NULL && rl_errors_refused(errors, key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void rl_section_read_at(const char *path, const rl_section *section, const rl_json *object,
+                        const char *const *elsewhere, rl_arena *arena, void *opts,
+                        rl_errors *errors) {
     reading r = {.arena = arena, .errors = errors};
-    int32_t before = errors->count;
     rl_err err = {""};
     rl_section_defaults(section, arena, opts);
     if (object != NULL && rl_json_type_of(object) != RL_JSON_OBJECT) {
-        add_wrong_type(&r, section->name, "an object", object);
+        add_wrong_type(&r, path, "an object", object);
         return;
     }
     for (const rl_json *c = rl_json_first(object); c != NULL; c = rl_json_next(c)) {
         const rl_key *key = find_key(section, rl_json_key(c));
         if (key != NULL) {
-            begin_key(&r, section, key);
+            begin_key(&r, path, key);
             read_value(&r, c, field_of(key, opts));
         } else if (!is_elsewhere(elsewhere, rl_json_key(c))) {
-            add_unknown(section, elsewhere, rl_json_key(c), errors);
+            add_unknown(path, section, elsewhere, rl_json_key(c), errors);
         }
     }
     for (size_t i = 0; i < section->n_keys; i++) {
         const rl_key *key = &section->keys[i];
         if ((key->flags & RL_KEY_REQUIRED) != 0 && rl_json_get(object, key->name) == NULL) {
-            rl_errors_add(errors, "missing key '%s.%s': %s", section->name, key->name, key->doc);
+            begin_key(&r, path, key);
+            rl_errors_add(errors, "missing key '%s': %s", r.path, key->doc);
+            rl_errors_refuse(errors, r.path);
         }
     }
-    if (errors->count == before && section->check != NULL && section->check(opts, &err) != RL_OK) {
+    if (section->check != NULL && section->check(opts, &err) != RL_OK &&
+        !speaks_of_refused(err.text, path, section, errors)) {
         rl_errors_add(errors, "%s", err.text);
     }
+}
+
+void rl_section_read(const rl_section *section, const rl_json *object, const char *const *elsewhere,
+                     rl_arena *arena, void *opts, rl_errors *errors) {
+    rl_section_read_at(section->name, section, object, elsewhere, arena, opts, errors);
 }
 
 void rl_section_print(const rl_section *section, const void *opts, rl_json_writer *to) {

@@ -6,7 +6,8 @@
 #include "rl/core/fs.h"
 #include "train/sections.h"
 
-/* One --set: value is JSON text ready to be placed; doc owns it. Later assignments win. */
+/* One --set; doc owns the value. Later assignments win: one of a whole section ends what came
+ * before it for that section. */
 typedef struct assignment {
     char *section, *key; // key is NULL for a whole section, such as rewards=[...]
     rl_json_doc *doc;
@@ -24,11 +25,13 @@ static bool is_path_key(const char *section, const char *key) {
 }
 
 static bool is_text_key(const char *section, const char *key) {
-    const rl_key *row = recipe_key_find(section, key);
-    if (strcmp(section, "algo") == 0 && strcmp(key, "name") == 0) {
-        return true;
+    const rl_key *row;
+    if (key == NULL) {
+        return strcmp(section, "why") == 0;
     }
-    return row != NULL && (row->type == RL_KEY_TEXT || row->type == RL_KEY_CHOICE);
+    row = recipe_key_find(section, key);
+    return (strcmp(section, "algo") == 0 && strcmp(key, "name") == 0) ||
+           (row != NULL && (row->type == RL_KEY_TEXT || row->type == RL_KEY_CHOICE));
 }
 
 static rl_json_doc *parse(const char *text, size_t text_len) {
@@ -47,27 +50,43 @@ static rl_json_doc *text_value(const char *text) {
     return doc;
 }
 
-static bool read_assignment(const char *set, assignment *out, rl_errors *errors) {
-    const char *equals = strchr(set, '='), *dot = strchr(set, '.'), *value;
-    bool structured;
+// "section.key=value" up to its value; false when it names no place that a value could be put.
+static bool read_place(const char *set, assignment *out, rl_errors *errors) {
+    const char *equals = strchr(set, '='), *dot = strchr(set, '.');
     if (equals == NULL || equals == set) {
         rl_errors_add(errors, "--set '%s' is not of the form section.key=value", set);
         return false;
     }
-    value = equals + 1;
-    structured = value[0] == '[' || value[0] == '{';
     if (dot == NULL || dot > equals) {
         out->section = rl_strndup(set, (size_t)(equals - set));
-        if (!structured && strcmp(out->section, "why") != 0) {
-            rl_errors_add(errors,
-                          "--set '%s' names a whole section; use section.key=value, or JSON", set);
-            return false;
-        }
     } else {
         out->section = rl_strndup(set, (size_t)(dot - set));
         out->key = rl_strndup(dot + 1, (size_t)(equals - dot - 1));
     }
-    if (structured) {
+    if (rl_text_starts(set, "rewards.") || rl_text_starts(set, "rewards[")) {
+        rl_errors_add(errors,
+                      "--set '%s' names a part of 'rewards', which is a list; set all of it: "
+                      "rewards=[{\"name\": \"code_tests\"}]",
+                      set);
+        return false;
+    }
+    if (out->key != NULL && strcmp(out->section, "why") == 0) {
+        rl_errors_add(errors, "--set '%s' names a key of 'why', which is a text; use why=TEXT",
+                      set);
+        return false;
+    }
+    return true;
+}
+
+static bool read_assignment(const char *set, assignment *out, rl_errors *errors) {
+    const char *value;
+    bool text;
+    if (!read_place(set, out, errors)) {
+        return false;
+    }
+    value = strchr(set, '=') + 1;
+    text = is_text_key(out->section, out->key);
+    if (!text && (value[0] == '[' || value[0] == '{')) {
         rl_err err;
         if (rl_json_parse(value, strlen(value), set, &out->doc, &err) != RL_OK) {
             rl_errors_add(errors, "--set %s", err.text);
@@ -75,11 +94,16 @@ static bool read_assignment(const char *set, assignment *out, rl_errors *errors)
         }
         return true;
     }
+    if (out->key == NULL && !text) {
+        rl_errors_add(errors, "--set '%s' names a whole section; use section.key=value, or JSON",
+                      set);
+        return false;
+    }
     if (out->key != NULL && is_path_key(out->section, out->key) && value[0] != '\0') {
         rl_arena *arena = rl_arena_new(0);
         out->doc = text_value(rl_path_absolute(arena, value));
         rl_arena_free(arena);
-    } else if (out->key == NULL || is_text_key(out->section, out->key)) {
+    } else if (text) {
         out->doc = text_value(value);
     } else {
         // A number or a boolean as JSON; anything else stays text and is judged by its row.
@@ -92,28 +116,47 @@ static bool read_assignment(const char *set, assignment *out, rl_errors *errors)
     return out->doc != NULL;
 }
 
+static void refuse(const assignment *a, rl_errors *errors) {
+    if (a->section != NULL) {
+        rl_str path = {0};
+        rl_str_appendf(&path, "%s%s%s", a->section, a->key != NULL ? "." : "",
+                       a->key != NULL ? a->key : "");
+        rl_errors_refuse(errors, rl_str_text(&path));
+        rl_str_release(&path);
+    }
+}
+
 static void release_assignment(assignment *a) {
     rl_free(a->section);
     rl_free(a->key);
     rl_json_free(a->doc);
 }
 
+// What the key of the section is set to, or the whole section where key is NULL; else NULL.
 static const rl_json *assigned(const assignment *a, size_t n, const char *section,
                                const char *key) {
     for (size_t i = n; i-- > 0;) {
-        if (rl_text_equal(a[i].section, section) && rl_text_equal(a[i].key, key)) {
+        if (!rl_text_equal(a[i].section, section)) {
+            continue;
+        }
+        if (rl_text_equal(a[i].key, key)) {
             return rl_json_root(a[i].doc);
+        }
+        if (a[i].key == NULL) {
+            return NULL;
         }
     }
     return NULL;
 }
 
+// folder is NULL for the current one.
 static void put_member(rl_json_writer *w, const char *section, const rl_json *member,
                        const char *folder) {
     const char *key = rl_json_key(member), *text = rl_json_text(member, "");
     if (is_path_key(section, key) && text[0] != '\0') {
         rl_arena *arena = rl_arena_new(0);
-        char *path = rl_path_absolute(arena, rl_path_join(arena, folder, text));
+        char *path =
+            rl_path_absolute(arena, folder != NULL ? rl_path_join(arena, folder, text) : text);
         rl_json_put_text(w, key, path, strlen(path));
         rl_arena_free(arena);
         return;
@@ -136,7 +179,10 @@ static void put_new_members(rl_json_writer *w, const char *section, const rl_jso
 static void put_section(rl_json_writer *w, const char *section, const rl_json *written,
                         const char *folder, const assignment *a, size_t n) {
     const rl_json *whole = assigned(a, n, section, NULL);
-    written = whole != NULL ? whole : written;
+    if (whole != NULL) {
+        written = whole;
+        folder = NULL;
+    }
     if (written != NULL && rl_json_type_of(written) != RL_JSON_OBJECT) {
         rl_json_put_value(w, section, written);
         return;
@@ -164,6 +210,7 @@ void recipe_overlay(const rl_json *root, const char *folder, const char *const *
         if (read_assignment(set[i], &a[n], errors)) {
             n++;
         } else {
+            refuse(&a[n], errors);
             release_assignment(&a[n]);
         }
     }

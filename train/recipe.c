@@ -1,11 +1,19 @@
 #include "rl/train/recipe.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "rl/core/alloc.h"
 #include "rl/core/fs.h"
 #include "train/overlay.h"
 #include "train/sections.h"
+
+static void add_wrong_type(rl_errors *errors, const char *path, const rl_json *value,
+                           const char *want) {
+    rl_errors_add(errors, "'%s' is %s, not %s", path, rl_json_type_name(rl_json_type_of(value)),
+                  want);
+    rl_errors_refuse(errors, path);
+}
 
 static void check_names(const rl_json *root, rl_errors *errors) {
     size_t n = 0;
@@ -24,6 +32,7 @@ static void check_names(const rl_json *root, rl_errors *errors) {
         near = rl_text_nearest(name, recipe_names, n);
         if (near != NULL) {
             rl_errors_add(errors, "unknown section '%s'; did you mean '%s'?", name, near);
+            rl_errors_refuse(errors, near);
         } else {
             rl_errors_add(errors, "unknown section '%s'; rl-train --help-recipe lists them", name);
         }
@@ -47,52 +56,84 @@ static void list_verifiers(rl_str *out) {
     }
 }
 
+// The "name" of the object at path, or NULL once the reason is among the errors.
+static const char *read_name(const char *path, const rl_json *object, const char *known,
+                             rl_errors *errors) {
+    const rl_json *value = rl_json_get(object, "name");
+    char name_path[64];
+    snprintf(name_path, sizeof name_path, "%s.name", path);
+    if (object != NULL && rl_json_type_of(object) != RL_JSON_OBJECT) {
+        add_wrong_type(errors, path, object, "an object");
+    } else if (value == NULL) {
+        rl_errors_add(errors, "'%s' is missing; known: %s", name_path, known);
+    } else if (rl_json_type_of(value) != RL_JSON_TEXT) {
+        add_wrong_type(errors, name_path, value, "text");
+    }
+    return rl_json_text(value, NULL);
+}
+
 static void read_algo(const rl_json *section, rl_recipe *recipe, rl_errors *errors) {
     static const char *const elsewhere[] = {"name", NULL};
-    const char *name = rl_json_text(rl_json_get(section, "name"), NULL);
+    const char *name;
     rl_str known = {0};
     list_algos(&known);
-    if (name == NULL) {
-        rl_errors_add(errors, "'algo.name' is missing; known: %s", rl_str_text(&known));
-    } else if ((recipe->algo = rl_algo_find(name)) == NULL) {
+    name = read_name("algo", section, rl_str_text(&known), errors);
+    if (name != NULL && (recipe->algo = rl_algo_find(name)) == NULL) {
         rl_errors_add(errors, "unknown algorithm '%s' in 'algo.name'; known: %s", name,
                       rl_str_text(&known));
-    } else {
+    }
+    if (recipe->algo != NULL) {
         recipe->algo_opts = rl_arena_alloc(recipe->arena, 1, recipe->algo->options->size);
-        rl_section_read(recipe->algo->options, section, elsewhere, recipe->arena, recipe->algo_opts,
-                        errors);
+        rl_section_read_at("algo", recipe->algo->options, section, elsewhere, recipe->arena,
+                           recipe->algo_opts, errors);
     }
     rl_str_release(&known);
+}
+
+#define MAX_WEIGHT 1e6
+
+static double read_weight(const char *path, const rl_json *value, rl_errors *errors) {
+    double weight = rl_json_number(value, 1.0);
+    if (value != NULL && rl_json_type_of(value) != RL_JSON_NUMBER) {
+        add_wrong_type(errors, path, value, "a number");
+    } else if (!(fabs(weight) <= MAX_WEIGHT)) {
+        rl_errors_add(errors, "'%s' is %g, outside [%.0f, %.0f]", path, weight, -MAX_WEIGHT,
+                      MAX_WEIGHT);
+        rl_errors_refuse(errors, path);
+    }
+    return weight;
 }
 
 static void read_reward(const rl_json *entry, int32_t i, rl_recipe *recipe, rl_errors *errors) {
     static const char *const elsewhere[] = {"name", "weight", NULL};
     rl_reward_opts *reward = &recipe->reward[i];
-    const rl_json *weight = rl_json_get(entry, "weight");
-    const char *name = rl_json_text(rl_json_get(entry, "name"), NULL);
+    const char *name;
+    char path[32], weight_path[48];
     rl_str known = {0};
     list_verifiers(&known);
-    reward->weight = rl_json_number(weight, 1.0);
-    if (weight != NULL && rl_json_type_of(weight) != RL_JSON_NUMBER) {
-        rl_errors_add(errors, "'rewards[%d].weight' is %s, not a number", i,
-                      rl_json_type_name(rl_json_type_of(weight)));
-    }
-    if (name == NULL) {
-        rl_errors_add(errors, "'rewards[%d].name' is missing; known: %s", i, rl_str_text(&known));
-    } else if ((reward->row = rl_verifier_find(name)) == NULL) {
-        rl_errors_add(errors, "unknown verifier '%s' in 'rewards[%d].name'; known: %s", name, i,
+    snprintf(path, sizeof path, "rewards[%d]", i);
+    snprintf(weight_path, sizeof weight_path, "%s.weight", path);
+    reward->weight = read_weight(weight_path, rl_json_get(entry, "weight"), errors);
+    name = read_name(path, entry, rl_str_text(&known), errors);
+    if (name != NULL && (reward->row = rl_verifier_find(name)) == NULL) {
+        rl_errors_add(errors, "unknown verifier '%s' in '%s.name'; known: %s", name, path,
                       rl_str_text(&known));
-    } else {
+    }
+    if (reward->row != NULL) {
         reward->opts = rl_arena_alloc(recipe->arena, 1, reward->row->options->size);
-        rl_section_read(reward->row->options, entry, elsewhere, recipe->arena, reward->opts,
-                        errors);
+        rl_section_read_at(path, reward->row->options, entry, elsewhere, recipe->arena,
+                           reward->opts, errors);
     }
     rl_str_release(&known);
 }
 
 static void read_rewards(const rl_json *list, rl_recipe *recipe, rl_errors *errors) {
     int32_t i = 0;
-    if (list == NULL || rl_json_type_of(list) != RL_JSON_LIST || rl_json_count(list) == 0) {
+    if (list != NULL && rl_json_type_of(list) != RL_JSON_LIST) {
+        add_wrong_type(errors, "rewards", list, "a list; try [{\"name\": \"code_tests\"}]");
+        return;
+    }
+    if (rl_json_count(list) == 0) {
         rl_errors_add(
             errors, "'rewards' is missing or empty; try \"rewards\": [{\"name\": \"code_tests\"}]");
         return;
@@ -100,38 +141,17 @@ static void read_rewards(const rl_json *list, rl_recipe *recipe, rl_errors *erro
     recipe->n_rewards = (int32_t)rl_json_count(list);
     recipe->reward =
         rl_arena_alloc(recipe->arena, (size_t)recipe->n_rewards, sizeof *recipe->reward);
-    for (const rl_json *entry = rl_json_first(list); entry != NULL;
-         entry = rl_json_next(entry), i++) {
-        if (rl_json_type_of(entry) != RL_JSON_OBJECT) {
-            rl_errors_add(errors, "'rewards[%d]' is %s, not an object", i,
-                          rl_json_type_name(rl_json_type_of(entry)));
-            continue;
-        }
-        read_reward(entry, i, recipe, errors);
+    for (const rl_json *entry = rl_json_first(list); entry != NULL; entry = rl_json_next(entry)) {
+        read_reward(entry, i++, recipe, errors);
     }
 }
 
-// Rules between sections; a rule speaks only when what it reads was itself acceptable.
-static void check_rules(const rl_recipe *recipe, rl_errors *errors) {
-    if (recipe->algo != NULL && strcmp(recipe->algo->name, "murphy") == 0 &&
-        recipe->rollout.turns < 2) {
-        rl_errors_add(
-            errors,
-            "algo 'murphy' pays later turns back, but 'rollout.turns' is %d; set it to 2 or "
-            "more, or use 'grpo'",
-            recipe->rollout.turns);
-    }
-    if (recipe->eval.every > 0 && recipe->data.eval[0] == '\0') {
-        rl_errors_add(errors, "'eval.every' is %d but 'data.eval' names no file",
-                      recipe->eval.every);
-    }
-    if (!(recipe->rollout.temperature > 0)) {
-        rl_errors_add(
-            errors,
-            "'rollout.temperature' is 0: greedy completions of a group are all alike and teach "
-            "nothing; try 1.0");
-    }
+static void check_reward_list(const rl_recipe *recipe, rl_errors *errors) {
+    bool counts = recipe->n_rewards == 0;
     for (int32_t i = 0; i < recipe->n_rewards; i++) {
+        char path[48];
+        snprintf(path, sizeof path, "rewards[%d].weight", i);
+        counts = counts || recipe->reward[i].weight != 0 || rl_errors_refused(errors, path);
         for (int32_t j = 0; j < i; j++) {
             if (recipe->reward[i].row != NULL && recipe->reward[i].row == recipe->reward[j].row) {
                 rl_errors_add(errors, "verifier '%s' is named twice in 'rewards'",
@@ -139,25 +159,52 @@ static void check_rules(const rl_recipe *recipe, rl_errors *errors) {
             }
         }
     }
+    if (!counts) {
+        rl_errors_add(errors, "every weight in 'rewards' is 0, so that nothing can be learnt; give "
+                              "one verifier a weight such as 1");
+    }
+}
+
+// Rules between sections, and of what cannot learn; a rule is silent where a value that it reads
+// was refused.
+static void check_rules(const rl_recipe *recipe, rl_errors *errors) {
+    if (recipe->algo != NULL && strcmp(recipe->algo->name, "murphy") == 0 &&
+        recipe->rollout.turns < 2 && !rl_errors_refused(errors, "rollout.turns")) {
+        rl_errors_add(
+            errors,
+            "algo 'murphy' pays later turns back, but 'rollout.turns' is %d; set it to 2 or "
+            "more, or use 'grpo'",
+            recipe->rollout.turns);
+    }
+    if (recipe->rollout.group_size < 2 && !rl_errors_refused(errors, "rollout.group_size")) {
+        rl_errors_add(errors,
+                      "'rollout.group_size' is %d: completions learn from being compared within "
+                      "their group, and one alone teaches nothing; set it to 2 or more",
+                      recipe->rollout.group_size);
+    }
+    if (recipe->eval.every > 0 && recipe->data.eval[0] == '\0' &&
+        !rl_errors_refused(errors, "eval.every") && !rl_errors_refused(errors, "data.eval")) {
+        rl_errors_add(errors, "'eval.every' is %d but 'data.eval' names no file",
+                      recipe->eval.every);
+    }
+    check_reward_list(recipe, errors);
 }
 
 static void read_sections(const rl_json *root, rl_recipe *recipe, rl_errors *errors) {
+    const rl_json *why = rl_json_get(root, "why");
     check_names(root, errors);
     for (size_t i = 0; i < n_plain_sections; i++) {
         const rl_section *section = plain_sections[i].section;
-        const rl_json *object = rl_json_get(root, section->name);
-        void *opts = (char *)recipe + plain_sections[i].offset;
-        if (object != NULL && rl_json_type_of(object) != RL_JSON_OBJECT) {
-            rl_errors_add(errors, "section '%s' is %s, not an object", section->name,
-                          rl_json_type_name(rl_json_type_of(object)));
-            rl_section_defaults(section, recipe->arena, opts);
-            continue;
-        }
-        rl_section_read(section, object, NULL, recipe->arena, opts, errors);
+        rl_section_read(section, rl_json_get(root, section->name), NULL, recipe->arena,
+                        (char *)recipe + plain_sections[i].offset, errors);
     }
     read_algo(rl_json_get(root, "algo"), recipe, errors);
     read_rewards(rl_json_get(root, "rewards"), recipe, errors);
-    recipe->why = rl_arena_strdup(recipe->arena, rl_json_text(rl_json_get(root, "why"), ""));
+    if (why != NULL && rl_json_type_of(why) != RL_JSON_TEXT) {
+        add_wrong_type(errors, "why", why, "text");
+    }
+    recipe->why = rl_arena_strdup(recipe->arena, rl_json_text(why, ""));
+    check_rules(recipe, errors);
 }
 
 // "recipes/murphy.json" -> "murphy".
@@ -185,11 +232,7 @@ rl_status rl_recipe_load(const char *path, const char *const *set, size_t n_set,
         if (rl_json_parse(text.ptr, text.len, path, &merged, &err) != RL_OK) {
             rl_errors_add(errors, "%s", err.text);
         } else {
-            int32_t before = errors->count;
             read_sections(rl_json_root(merged), out, errors);
-            if (errors->count == before) {
-                check_rules(out, errors);
-            }
             if (out->run.dir[0] == '\0') {
                 const char *dir = rl_arena_printf(out->arena, "runs/%s", out->name);
                 out->run.dir = rl_path_absolute(out->arena, dir);

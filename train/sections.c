@@ -103,7 +103,8 @@ const char *const recipe_names[] = {"why",     "run",  "model", "data",    "roll
                                     "rewards", "algo", "optim", "compute", "sandbox",
                                     "eval",    "log",  NULL};
 
-const char *const recipe_path_keys[] = {"run.dir", "model.path", "data.train", "data.eval", NULL};
+const char *const recipe_path_keys[] = {"run.dir",   "model.path",     "data.train",
+                                        "data.eval", "sandbox.python", NULL};
 
 static const rl_key *key_in(const rl_section *section, const char *key) {
     for (size_t i = 0; i < section->n_keys; i++) {

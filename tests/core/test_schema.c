@@ -130,6 +130,8 @@ static void test_one_mistake(void **state) {
         {"{\"path\": \"m\", \"free_count\": 3e9}",
          "'algo.murphy.free_count' is 3000000000, outside [-2147483648, 2147483647]"},
         {"{\"path\": \"m\", \"clip\": 0}", "'algo.murphy.clip' is 0, outside (0, 1]"},
+        {"{\"path\": \"m\", \"x.credit\": 1}",
+         "unknown key 'algo.murphy.x.credit'; did you mean 'credit'?"},
         {"{\"path\": \"m\", \"lr\": -1e-3}", "'algo.murphy.lr' is -0.001, outside [0, inf)"},
         {"{\"path\": \"m\", \"lr\": \"fast\"}",
          "'algo.murphy.lr' wants a number, found text \"fast\""},

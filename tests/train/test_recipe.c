@@ -7,6 +7,7 @@
 #include "rl/core/fs.h"
 #include "rl/rewards/verifier.h"
 #include "tests/support/support.h"
+#include "train/sections.h"
 
 static char *folder;
 
@@ -77,7 +78,10 @@ static const bad_case bad[] = {
      NULL,
      1,
      {"'run.steps'"}},
-    {"{" MODEL "," DATA "," REWARDS "," ALGO ", \"run\": 7}", NULL, 1, {"section 'run'"}},
+    {"{" MODEL "," DATA "," REWARDS "," ALGO ", \"run\": 7}",
+     NULL,
+     1,
+     {"'run' wants an object, found 7"}},
     // All mistakes at once.
     {"{" MODEL "," DATA "," REWARDS "," ALGO
      ", \"rum\": {}, \"run\": {\"steps\": -1}, \"optim\": {\"lr\": \"x\"}}",
@@ -99,6 +103,88 @@ static const bad_case bad[] = {
     {GOOD, "algo.name=none", 1, {"unknown algorithm 'none'"}},
     {GOOD, "rollout.turns=20", 1, {"samples a step"}},
     {GOOD, "rollout.temperature=0", 1, {"rollout.temperature"}},
+    // Rules between sections are told with mistakes in a value, and with each other.
+    {"{" MODEL "," DATA "," REWARDS ", \"algo\": {\"name\": \"murphy\"}, \"run\": {\"steps\": -1}, "
+     "\"eval\": {\"every\": 5, \"problems\": -1}, \"rollout\": {\"group_size\": 1, \"prompts\": "
+     "0}}",
+     "optim.lr=x",
+     7,
+     {"'rollout.turns' is 1", "'data.eval' names no file", "'rollout.group_size' is 1"}},
+    {"{" MODEL "," DATA ", \"rewards\": [{\"name\": \"code_tests\", \"weight\": 0}, 7]," ALGO "}",
+     "rollout.turns=20",
+     2,
+     {"'rewards[1]' is a number, not an object", "samples a step"}},
+    {"{" MODEL "," DATA "," REWARDS "," ALGO ", \"rollout\": {\"turns\": 20, \"max_batch\": 0}}",
+     NULL,
+     2,
+     {"samples a step", "'rollout.max_batch'"}},
+    // A rule is silent where a value that it reads was refused, in whatever way.
+    {"{" MODEL "," DATA "," REWARDS ", \"algo\": {\"name\": \"murphy\"}}",
+     "rollout.turns=x",
+     1,
+     {"wants"}},
+    {"{" MODEL "," DATA "," REWARDS ", \"algo\": {\"name\": \"murphy\"}}",
+     "rollout.turn=2",
+     1,
+     {"turns"}},
+    {"{" MODEL "," DATA "," REWARDS ", \"algo\": {\"name\": \"murphy\"}}",
+     "rolout.turns=2",
+     1,
+     {"rollout"}},
+    {"{" MODEL "," DATA "," REWARDS ", \"algo\": {\"name\": \"murphy\"}}",
+     "rollout={",
+     1,
+     {"--set"}},
+    {"{" MODEL "," DATA "," REWARDS ", \"algo\": {\"name\": \"murphy\"}}",
+     "rollout=3",
+     1,
+     {"--set"}},
+    {"{" MODEL "," DATA "," REWARDS ", \"algo\": {\"name\": \"murphy\"}, \"rollout\": []}",
+     NULL,
+     1,
+     {"'rollout' wants"}},
+    {"{" MODEL ", \"data\": {\"train\": \"t\", \"eval\": 3}," REWARDS "," ALGO "}",
+     "eval.every=1",
+     1,
+     {"'data.eval' wants"}},
+    {GOOD, "rollout.group_size=0", 1, {"'rollout.group_size' is 0"}},
+    {"{" MODEL "," DATA ", \"rewards\": [{\"name\": \"code_tests\", \"weight\": \"1\"}]," ALGO "}",
+     NULL,
+     1,
+     {"'rewards[0].weight' is text"}},
+    // Recipes that cannot learn.
+    {GOOD, "rollout.group_size=1", 1, {"'rollout.group_size' is 1"}},
+    {GOOD, "rewards=[{\"name\": \"code_tests\", \"weight\": 0}]", 1, {"every weight"}},
+    {GOOD, "rewards=[{\"name\": \"code_tests\", \"weight\": 1e999}]", 1, {"'1e999' is too large"}},
+    {GOOD, "rewards=[{\"name\": \"code_tests\", \"weight\": -1e7}]", 1, {"outside [-1000000"}},
+    // Assignments to what has no such key.
+    {GOOD, "rewards.weight=2", 1, {"is a list", "rewards=[{"}},
+    {GOOD, "rewards[0].weight=2", 1, {"is a list", "rewards=[{"}},
+    {GOOD, "rewards.code_tests.feedback_tests=2", 1, {"is a list", "rewards=[{"}},
+    {GOOD, "rewards={\"name\": \"code_tests\"}", 1, {"'rewards' is an object, not a list"}},
+    {GOOD, "why.not=2", 1, {"'why', which is a text"}},
+    {GOOD, "rum.steps=2", 1, {"unknown section 'rum'"}},
+    {GOOD, "elsewhere={\"a\": 1}", 1, {"unknown section 'elsewhere'"}},
+    {GOOD, "run.steps.more=2", 1, {"unknown key 'run.steps.more'"}},
+    {"{" MODEL "," DATA "," REWARDS "," ALGO ", \"run\": 7}", "run.steps=3", 1, {"'run' wants"}},
+    {"{" MODEL "," DATA "," REWARDS "," ALGO ", \"why\": 7}", NULL, 1, {"'why' is a number"}},
+    // Sentences name the path that the user writes.
+    {GOOD, "algo.espilon=1", 1, {"unknown key 'algo.espilon'; did you mean 'epsilon'?"}},
+    {GOOD, "algo.std=x", 1, {"'algo.std' is 'x'"}},
+    {GOOD, "algo.epsilon=0", 1, {"'algo.epsilon' is 0"}},
+    {GOOD, "algo.grpo.epsilon=1", 1, {"unknown key 'algo.grpo.epsilon'; did you mean 'epsilon'?"}},
+    {GOOD, "algo.beta=1", 1, {"'algo.beta' is 1"}},
+    {GOOD,
+     "rewards=[{\"name\": \"code_tests\", \"feedback_tests\": 0}]",
+     1,
+     {"'rewards[0].feedback_tests' is 0"}},
+    {GOOD, "rewards=[{\"name\": \"code_tests\", \"a_b\": 0}]", 1, {"'rewards[0].a_b'"}},
+    // A wrong type is not a missing key.
+    {GOOD, "algo={\"name\": 3}", 1, {"'algo.name' is a number, not text"}},
+    {GOOD, "algo=[1]", 1, {"'algo' is a list, not an object"}},
+    {GOOD, "algo={}", 1, {"'algo.name' is missing"}},
+    {GOOD, "rewards=[{\"name\": 3}]", 1, {"'rewards[0].name' is a number, not text"}},
+    {GOOD, "rewards=[{}]", 1, {"'rewards[0].name' is missing"}},
 };
 
 static void mistakes_are_told_together(void **state) {
@@ -196,19 +282,177 @@ static void shipped_recipes_load(void **state) {
     rl_arena_free(arena);
 }
 
-// Every key has a line of documentation, and every default passes its own row.
+static void load(rl_recipe *r, const char *text, const char *const *set, size_t n_set) {
+    rl_errors errors = {0};
+    if (rl_recipe_load(write_recipe(text), set, n_set, r, &errors) != RL_OK) {
+        fail_msg("%s", rl_str_text(&errors.text));
+    }
+}
+
+static void later_assignments_win(void **state) {
+    static const char *const whole_last[] = {"rollout.turns=3", "rollout.prompts=5",
+                                             "rollout={\"turns\": 2}"};
+    static const char *const key_last[] = {"rollout={\"turns\": 2, \"prompts\": 5}",
+                                           "rollout.turns=3", "rollout.turns=4"};
+    static const char *const whole_twice[] = {"rollout={\"turns\": 2}", "rollout={\"prompts\": 5}"};
+    static const char text[] =
+        "{" MODEL "," DATA "," REWARDS "," ALGO ", \"rollout\": {\"turns\": 9, \"max_batch\": 7}}";
+    rl_recipe r;
+    (void)state;
+    load(&r, text, whole_last, RL_COUNT(whole_last));
+    assert_int_equal(r.rollout.turns, 2);
+    assert_int_equal(r.rollout.prompts, 8);
+    assert_int_equal(r.rollout.max_batch, 64);
+    rl_recipe_release(&r);
+    load(&r, text, key_last, RL_COUNT(key_last));
+    assert_int_equal(r.rollout.turns, 4);
+    assert_int_equal(r.rollout.prompts, 5);
+    rl_recipe_release(&r);
+    load(&r, text, whole_twice, RL_COUNT(whole_twice));
+    assert_int_equal(r.rollout.turns, 1);
+    assert_int_equal(r.rollout.prompts, 5);
+    rl_recipe_release(&r);
+}
+
+// A text stays text, whatever it begins with.
+static void texts_are_not_json(void **state) {
+    static const char *const set[] = {"data.system=[INST] {", "why={x"};
+    rl_recipe r;
+    (void)state;
+    load(&r, GOOD, set, RL_COUNT(set));
+    assert_string_equal(r.data.system, "[INST] {");
+    assert_string_equal(r.why, "{x");
+    rl_recipe_release(&r);
+}
+
+static bool speaks_of_a_path(const char *doc) {
+    static const char *const word[] = {"path", "file", "folder"};
+    for (size_t i = 0; i < RL_COUNT(word); i++) {
+        if (strstr(doc, word[i]) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void expect_paths(const rl_recipe *r, const char *base) {
+    const char *const got[] = {r->run.dir, r->model.path, r->data.train, r->data.eval,
+                               r->sandbox.python};
+    static const char *const given[] = {"r", "m", "t", "e", "p"};
+    for (size_t i = 0; i < RL_COUNT(got); i++) {
+        assert_string_equal(got[i], rl_path_join(r->arena, base, given[i]));
+    }
+}
+
+// Every key that holds a path is absolute after loading, however it was given.
+static void every_path_resolves(void **state) {
+    static const char written[] = "{\"run\": {\"dir\": \"r\"}, \"model\": {\"path\": \"m\"}, "
+                                  "\"data\": {\"train\": \"t\", \"eval\": \"e\"}, "
+                                  "\"sandbox\": {\"python\": \"p\"}," REWARDS "," ALGO "}";
+    static const char *const keys[] = {"run.dir=r", "model.path=m", "data.train=t", "data.eval=e",
+                                       "sandbox.python=p"};
+    static const char *const wholes[] = {"run={\"dir\": \"r\"}", "model={\"path\": \"m\"}",
+                                         "data={\"train\": \"t\", \"eval\": \"e\"}",
+                                         "sandbox={\"python\": \"p\"}"};
+    char cwd[2048];
+    rl_recipe r;
+    size_t n = 0;
+    (void)state;
+    assert_non_null(getcwd(cwd, sizeof cwd));
+    load(&r, written, NULL, 0);
+    expect_paths(&r, folder);
+    rl_recipe_release(&r);
+    load(&r, GOOD, keys, RL_COUNT(keys));
+    expect_paths(&r, cwd);
+    rl_recipe_release(&r);
+    load(&r, GOOD, wholes, RL_COUNT(wholes));
+    expect_paths(&r, cwd);
+    rl_recipe_release(&r);
+    for (size_t i = 0; i < n_plain_sections; i++) { // no sixth key is of this kind
+        const rl_section *section = plain_sections[i].section;
+        for (size_t k = 0; k < section->n_keys; k++) {
+            n += section->keys[k].type == RL_KEY_TEXT && speaks_of_a_path(section->keys[k].doc);
+        }
+    }
+    assert_int_equal(n, 5);
+}
+
+static void an_empty_path_stays_empty(void **state) {
+    static const char *const set[] = {"sandbox.python=", "data={\"train\": \"t\", \"eval\": \"\"}"};
+    rl_recipe r;
+    (void)state;
+    load(&r, GOOD, set, RL_COUNT(set));
+    assert_string_equal(r.sandbox.python, "");
+    assert_string_equal(r.data.eval, "");
+    rl_recipe_release(&r);
+}
+
+static void check_doc(const char *where, const char *doc) {
+    if (doc == NULL || doc[0] == '\0' || rl_text_ends(doc, ".") || strchr(doc, '\n') != NULL) {
+        fail_msg("'%s' wants one line of documentation without a full stop", where);
+    }
+}
+
+// Documented in both forms; what its fallbacks print is read back without a word.
+static void check_table(const rl_section *section, const char *help, const char *markdown) {
+    rl_arena *arena = rl_arena_new(0);
+    void *opts = rl_arena_alloc(arena, 1, section->size);
+    rl_str text = {0};
+    rl_json_writer w = {.out = &text};
+    rl_json_doc *doc;
+    rl_errors errors = {0};
+    rl_err err;
+    check_doc(section->name, section->doc);
+    assert_non_null(
+        strstr(help, rl_arena_printf(arena, "\n%s: %s\n", section->name, section->doc)));
+    assert_non_null(strstr(markdown, rl_arena_printf(arena, "\n## %s\n", section->name)));
+    for (size_t k = 0; k < section->n_keys; k++) {
+        const rl_key *key = &section->keys[k];
+        check_doc(rl_arena_printf(arena, "%s.%s", section->name, key->name), key->doc);
+        assert_non_null(strstr(help, key->doc));
+        assert_non_null(strstr(markdown, rl_arena_printf(arena, "\n| `%s` | ", key->name)));
+    }
+    rl_section_defaults(section, arena, opts);
+    for (size_t k = 0; k < section->n_keys; k++) {
+        if ((section->keys[k].flags & RL_KEY_REQUIRED) != 0) {
+            assert_int_equal(section->keys[k].type, RL_KEY_TEXT);
+            *(const char **)(void *)((char *)opts + section->keys[k].offset) = "given";
+        }
+    }
+    rl_json_open_object(&w, NULL);
+    rl_section_print(section, opts, &w);
+    rl_json_close_object(&w);
+    assert_ok(rl_json_parse(text.ptr, text.len, section->name, &doc, &err));
+    rl_section_read(section, rl_json_root(doc), NULL, arena, opts, &errors);
+    assert_string_equal(rl_str_text(&errors.text), "");
+    rl_json_free(doc);
+    rl_str_release(&text);
+    rl_arena_free(arena);
+}
+
 static void tables_are_whole(void **state) {
-    char *text = NULL;
-    size_t len = 0;
-    FILE *to = open_memstream(&text, &len);
+    char *help = NULL, *markdown = NULL;
+    size_t len, n_algos, n_verifiers;
+    FILE *to = open_memstream(&help, &len);
+    const rl_algo *const *algo = rl_algo_list(&n_algos);
+    const rl_verifier *const *verifier = rl_verifier_list(&n_verifiers);
     (void)state;
     rl_recipe_help(to);
+    fclose(to);
+    to = open_memstream(&markdown, &len);
     rl_recipe_markdown(to);
     fclose(to);
-    assert_non_null(strstr(text, "algo.murphy"));
-    assert_non_null(strstr(text, "group_size"));
-    assert_non_null(strstr(text, "rewards.code_tests"));
-    rl_free(text);
+    for (size_t i = 0; i < n_plain_sections; i++) {
+        check_table(plain_sections[i].section, help, markdown);
+    }
+    for (size_t i = 0; i < n_algos; i++) {
+        check_table(algo[i]->options, help, markdown);
+    }
+    for (size_t i = 0; i < n_verifiers; i++) {
+        check_table(verifier[i]->options, help, markdown);
+    }
+    rl_free(help);
+    rl_free(markdown);
 }
 
 int main(void) {
@@ -217,6 +461,10 @@ int main(void) {
         cmocka_unit_test(paths_and_assignments),
         cmocka_unit_test(effective_recipe_is_a_recipe),
         cmocka_unit_test(shipped_recipes_load),
+        cmocka_unit_test(later_assignments_win),
+        cmocka_unit_test(texts_are_not_json),
+        cmocka_unit_test(every_path_resolves),
+        cmocka_unit_test(an_empty_path_stays_empty),
         cmocka_unit_test(tables_are_whole),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);

@@ -43,12 +43,13 @@ typedef struct rl_key {
 } rl_key;
 
 typedef struct rl_section {
-    const char *name; // path in the recipe, e.g. "algo.murphy"
+    const char *name; // in help and documentation, e.g. "algo.murphy"
     const char *doc;
     size_t size; // of the option struct
     const rl_key *keys;
     size_t n_keys;
-    rl_status (*check)(const void *opts, rl_err *err); // rules between keys; may be NULL
+    // Rules between keys, may be NULL. Its sentence quotes the path of every key it speaks of.
+    rl_status (*check)(const void *opts, rl_err *err);
 } rl_section;
 
 /* The field's C type picks the key type; any other field type does not compile. */
@@ -81,9 +82,15 @@ typedef struct rl_text_list {
 typedef struct rl_errors {
     rl_str text; // one sentence a line
     int32_t count;
+    rl_str refused; // paths of values that were not taken, each after a newline
 } rl_errors;
 void rl_errors_add(rl_errors *errors, const char *fmt, ...) RL_PRINTF(2, 3);
 void rl_errors_release(rl_errors *errors);
+
+/* A value that was not taken leaves its fallback in the struct, of which no rule may speak. A path
+ * is refused when it, or an object or list that holds it, was: "run" refuses "run.steps". */
+void rl_errors_refuse(rl_errors *errors, const char *path);
+bool rl_errors_refused(const rl_errors *errors, const char *path);
 
 /* Writes every key's fallback into opts. Texts are copied into the arena, which must outlive opts.
  */
@@ -92,11 +99,18 @@ void rl_section_defaults(const rl_section *section, rl_arena *arena, void *opts)
 /*
  * Reads an object into opts (defaults first), adding one sentence per mistake: unknown key with the
  * nearest valid one, wrong type, out of range, missing required key, and what section->check says.
+ * The check sees fallbacks where values were refused; a sentence about one of those is dropped.
  * Keys named in `elsewhere` (NULL-terminated, may be NULL) are left to the caller. A NULL object
  * means {}.
  */
 void rl_section_read(const rl_section *section, const rl_json *object, const char *const *elsewhere,
                      rl_arena *arena, void *opts, rl_errors *errors);
+
+/* The same for an object that stands at another path than the section's name, so that sentences
+ * name what the user wrote: "algo", "rewards[0]". */
+void rl_section_read_at(const char *path, const rl_section *section, const rl_json *object,
+                        const char *const *elsewhere, rl_arena *arena, void *opts,
+                        rl_errors *errors);
 
 /* Every key with its value, as members of the object that is open in the writer. */
 void rl_section_print(const rl_section *section, const void *opts, rl_json_writer *to);
