@@ -138,11 +138,16 @@ static rl_status read_option(int argc, char **argv, int *i, args *out, unsigned 
 static rl_status check(const args *a, unsigned seen, rl_err *err) {
     static const char *const names[] = {"training", "score",         "doctor",
                                         "--help",   "--help-recipe", "--version"};
+    bool bare = a->command != COMMAND_TRAIN && a->command != COMMAND_SCORE;
     for (size_t i = 0; i < N_OPTIONS; i++) {
         if ((seen >> i & 1) != 0 && (options[i].allowed >> a->command & 1) == 0) {
             return rl_fail(err, RL_BAD_RECIPE, "option '%s' does not belong to %s", options[i].name,
                            names[a->command]);
         }
+    }
+    if (bare && a->subject != NULL) {
+        return rl_fail(err, RL_BAD_RECIPE, "%s takes no argument, but '%s' was given",
+                       names[a->command], a->subject);
     }
     if (a->command == COMMAND_TRAIN && a->subject == NULL) {
         return rl_fail(err, RL_BAD_RECIPE,
@@ -164,10 +169,10 @@ rl_status args_parse(int argc, char **argv, args *out, rl_err *err) {
         } else if (!plain_only && argv[i][0] == '-' && argv[i][1] != '\0') {
             status = read_option(argc, argv, &i, out, &seen, err);
         } else if (first && strcmp(argv[i], "score") == 0) {
-            out->command = COMMAND_SCORE;
+            out->command = out->command == COMMAND_TRAIN ? COMMAND_SCORE : out->command;
             first = false;
         } else if (first && strcmp(argv[i], "doctor") == 0) {
-            out->command = COMMAND_DOCTOR;
+            out->command = out->command == COMMAND_TRAIN ? COMMAND_DOCTOR : out->command;
             first = false;
         } else if (out->subject == NULL) {
             out->subject = argv[i];

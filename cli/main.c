@@ -2,8 +2,10 @@
  * rl-train: reads the command line and hands it to a sub-command. All setup of foreign libraries
  * that is global to the process happens here, before threads start.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/commands.h"
 #include "rl/core/alloc.h"
@@ -32,6 +34,18 @@ static int dispatch(const args *a) {
     return EXIT_USER;
 }
 
+// What was printed may still be in the buffer: output that is lost is a failure of the command.
+static int finish_output(const args *a, int code) {
+    bool trains = a->command == COMMAND_TRAIN && !a->dry_run;
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return code;
+    }
+    rl_log(RL_LOG_ERROR, "cannot write to standard output: %s",
+           errno != 0 ? strerror(errno) : "part of it was lost");
+    return code != EXIT_DONE ? code : trains ? EXIT_WORLD : EXIT_USER;
+}
+
 int main(int argc, char **argv) {
     args a = {0};
     rl_err err;
@@ -41,7 +55,7 @@ int main(int argc, char **argv) {
     signal(SIGXFSZ, SIG_IGN);
     a.set = rl_alloc((size_t)argc, sizeof *a.set);
     if (args_parse(argc, argv, &a, &err) == RL_OK) {
-        code = dispatch(&a);
+        code = finish_output(&a, dispatch(&a));
     } else {
         rl_log(RL_LOG_ERROR, "%s", err.text);
         code = EXIT_USER;

@@ -153,9 +153,6 @@ int command_score(const args *a) {
     if (status == RL_OK) {
         status = score_file(&s, &err);
     }
-    if (status == RL_OK && fflush(stdout) != 0) {
-        status = rl_fail(&err, RL_IO, "cannot write to standard output");
-    }
     if (status != RL_OK) {
         rl_log(RL_LOG_ERROR, "%s", err.text);
     }

@@ -47,6 +47,20 @@ expect 0 "group_size" "$bin/rl-train" --help-recipe
 expect 2 "no recipe given" "$bin/rl-train"
 expect 2 "did you mean '--dry-run'?" "$bin/rl-train" toy.json --dry-rum
 expect 2 "--resume" "$bin/rl-train" toy.json --resume
+expect 2 "takes no argument" "$bin/rl-train" doctor nonsense
+
+# Output that is lost is a failure of the command.
+lost() { expect "$1" "cannot write to standard output" bash -c '"$@" >/dev/full' - "$bin/rl-train" "${@:2}"; }
+if [ -c /dev/full ]; then
+  echo '{"ids": [1, 5, 9, 2]}' >ids.jsonl
+  lost 2 --help
+  lost 2 --help-recipe
+  lost 2 --help-recipe --markdown
+  lost 2 --version
+  lost 2 doctor
+  lost 2 toy.json --dry-run
+  lost 2 score "$golden/models/tiny-chat" --in ids.jsonl
+fi
 
 # Recipes.
 expect 2 "absent.json" "$bin/rl-train" absent.json
@@ -54,6 +68,9 @@ train 2 "did you mean 'steps'?" --set run.stepz=3
 train 2 "unknown algorithm 'ppo'" --set algo.name=ppo
 train 2 "'rollout.group_size'" --set rollout.group_size=-1
 train 2 "max_new_tokens" --set rollout.max_new_tokens=100000
+train 2 "which is a list" --set rewards.weight=2
+train 2 "'algo.credit' is 'x'" --set algo.credit=x
+train 2 "'rollout.group_size' is 1" --set rollout.group_size=1
 
 # Models. A copy with one thing broken each.
 broken() {
