@@ -2,6 +2,8 @@
 
 #include <stdarg.h>
 
+#include "rl/core/str.h"
+
 static FILE *log_sink;
 static rl_log_level log_least = RL_LOG_INFO;
 
@@ -12,15 +14,16 @@ void rl_log_setup(FILE *sink, rl_log_level least) {
 
 void rl_log(rl_log_level level, const char *fmt, ...) {
     static const char *const prefix[] = {"debug: ", "", "warning: ", "error: "};
-    char line[2048];
-    int used;
+    rl_str line = {0};
     va_list args;
     if (level < log_least) {
         return;
     }
-    used = snprintf(line, sizeof line, "%s", prefix[level]);
+    rl_str_append(&line, prefix[level]);
     va_start(args, fmt);
-    vsnprintf(line + used, sizeof line - (size_t)used, fmt, args);
+    rl_str_appendv(&line, fmt, args);
     va_end(args);
-    fprintf(log_sink != NULL ? log_sink : stderr, "%s\n", line);
+    rl_str_append_char(&line, '\n');
+    fwrite(line.ptr, 1, line.len, log_sink != NULL ? log_sink : stderr);
+    rl_str_release(&line);
 }

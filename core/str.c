@@ -1,6 +1,5 @@
 #include "rl/core/str.h"
 
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,12 +37,17 @@ void rl_str_append_char(rl_str *str, char c) {
 }
 
 void rl_str_appendf(rl_str *str, const char *fmt, ...) {
-    va_list args, again;
-    int len;
+    va_list args;
     va_start(args, fmt);
+    rl_str_appendv(str, fmt, args);
+    va_end(args);
+}
+
+void rl_str_appendv(rl_str *str, const char *fmt, va_list args) {
+    va_list again;
+    int len;
     va_copy(again, args);
     len = vsnprintf(NULL, 0, fmt, args);
-    va_end(args);
     RL_ASSERT(len >= 0);
     reserve(str, (size_t)len);
     vsnprintf(str->ptr + str->len, (size_t)len + 1, fmt, again);

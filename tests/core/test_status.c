@@ -44,6 +44,30 @@ static void test_log(void **state) {
     assert_string_equal(text, "step 3\nwarning: careful\nerror: broken\n");
 }
 
+// A line is never cut.
+static void test_log_is_whole(void **state) {
+    static const size_t len[] = {0, 2038, 2039, 2047, 2048, 100000};
+    static char said[100001], text[100064];
+    (void)state;
+    for (size_t i = 0; i < RL_COUNT(len); i++) {
+        FILE *sink = tmpfile();
+        size_t n;
+        assert_non_null(sink);
+        memset(said, 'a', len[i]);
+        said[len[i]] = '\0';
+        rl_log_setup(sink, RL_LOG_INFO);
+        rl_log(RL_LOG_WARN, "%s|%d", said, 7);
+        rl_log_setup(NULL, RL_LOG_INFO);
+        rewind(sink);
+        n = fread(text, 1, sizeof text - 1, sink);
+        text[n] = '\0';
+        fclose(sink);
+        assert_int_equal(n, strlen("warning: ") + len[i] + strlen("|7\n"));
+        assert_memory_equal(text + strlen("warning: "), said, len[i]);
+        assert_string_equal(text + n - strlen("|7\n"), "|7\n");
+    }
+}
+
 static void test_sentences_are_printable(void **state) {
     rl_err err;
     (void)state;
@@ -80,9 +104,9 @@ static void test_clock(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fail),  cmocka_unit_test(test_sentences_are_printable),
-        cmocka_unit_test(test_log),   cmocka_unit_test(test_assert),
-        cmocka_unit_test(test_clock),
+        cmocka_unit_test(test_fail),   cmocka_unit_test(test_sentences_are_printable),
+        cmocka_unit_test(test_log),    cmocka_unit_test(test_log_is_whole),
+        cmocka_unit_test(test_assert), cmocka_unit_test(test_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

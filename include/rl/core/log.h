@@ -1,7 +1,7 @@
 /*
  * The log: what the user may want to know while the program works. Lines go to stderr (or to the
- * sink a test sets); stdout belongs to cli/. Safe from several threads: a line is written by one
- * call.
+ * sink a test sets); stdout belongs to cli/. Safe from several threads: a line is written whole, of
+ * any length, by one call.
  */
 #ifndef RL_CORE_LOG_H
 #define RL_CORE_LOG_H

@@ -5,6 +5,7 @@
 #ifndef RL_CORE_STR_H
 #define RL_CORE_STR_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -19,6 +20,7 @@ void rl_str_append(rl_str *str, const char *text);
 void rl_str_append_n(rl_str *str, const char *text, size_t text_len);
 void rl_str_append_char(rl_str *str, char c);
 void rl_str_appendf(rl_str *str, const char *fmt, ...) RL_PRINTF(2, 3);
+void rl_str_appendv(rl_str *str, const char *fmt, va_list args) RL_PRINTF(2, 0);
 /* Empty but keeps its memory. */
 void rl_str_clear(rl_str *str);
 void rl_str_release(rl_str *str);
