@@ -8,6 +8,7 @@
 #include "rl/core/clock.h"
 #include "rl/core/log.h"
 #include "rl/core/str.h"
+#include "rl/core/unicode.h"
 #include "train/record.h"
 
 enum { BAR_WIDTH = 24 };
@@ -115,15 +116,48 @@ void report_eval(report *r, const rl_metrics *m) {
     rl_str_release(&line);
 }
 
+// Text of a model on a terminal: control characters, which could move the cursor or worse, are
+// shown by their numbers. Newlines and tabs stay.
+static void append_visible(rl_str *out, const char *text, size_t text_len) {
+    int32_t n;
+    for (size_t at = 0; at < text_len; at += (size_t)n) {
+        uint32_t code = (unsigned char)text[at];
+        n = rl_utf8_decode(text + at, text_len - at, &code);
+        if (n == 0 || (code < ' ' && code != '\n' && code != '\t') || code == 0x7f) {
+            rl_str_appendf(out, "\\x%02x", (unsigned char)text[at]);
+            n = 1;
+        } else if (code >= 0x80 && code < 0xa0) {
+            rl_str_appendf(out, "\\u%04x", code);
+        } else {
+            rl_str_append_n(out, text + at, (size_t)n);
+        }
+    }
+}
+
+static void append_if(rl_str *out, const char *label, bool known, double value) {
+    if (known) {
+        rl_str_appendf(out, ", %s %.3f", label, value);
+    } else {
+        rl_str_appendf(out, ", %s none", label);
+    }
+}
+
 void report_samples(report *r, const rl_rollout_result *result, int32_t n) {
     clear_bar(r);
     for (int32_t i = 0; i < n && i < result->batch.n_samples; i++) {
         const rl_sample *s = &result->batch.sample[i];
         const rl_sample_story *story = &result->story[i];
-        rl_log(RL_LOG_INFO,
-               "--- problem %s, turn %d, sample %d: %s, reward %.3f, advantage %.3f\n%s",
-               story->problem->id, s->turn + 1, i, record_verdict_name(story->verdict), s->reward,
-               s->advantage, story->completion);
+        rl_str text = {0};
+        rl_str_append(&text, "--- problem ");
+        append_visible(&text, story->problem->id, strlen(story->problem->id));
+        rl_str_appendf(&text, ", turn %d, sample %d: %s", s->turn + 1, i,
+                       record_verdict_name(story->verdict));
+        append_if(&text, "reward", s->scored, s->reward);
+        append_if(&text, "advantage", s->scored, s->advantage);
+        rl_str_append_char(&text, '\n');
+        append_visible(&text, story->completion, story->completion_len);
+        rl_log(RL_LOG_INFO, "%s", rl_str_text(&text));
+        rl_str_release(&text);
     }
 }
 

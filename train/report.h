@@ -24,7 +24,8 @@ void report_phase(report *r, const char *phase);
 void report_step(report *r, const rl_metrics *metrics);
 /* A line of an evaluation's numbers. */
 void report_eval(report *r, const rl_metrics *metrics);
-/* The first n completions of the step. */
+/* The first n completions of the step, whole. Control characters but newline and tab are shown by
+ * their numbers, as \x1b and \u009b. */
 void report_samples(report *r, const rl_rollout_result *result, int32_t n);
 /* Clears the bar; the next log line starts clean. */
 void report_end(report *r);

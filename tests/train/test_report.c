@@ -1,0 +1,104 @@
+#include "train/report.h"
+
+#include "rl/core/log.h"
+#include "rl/core/str.h"
+#include "tests/support/support.h"
+
+// What report_samples writes of one sample.
+static char *shown(rl_arena *arena, const rl_sample *sample, const rl_sample_story *story,
+                   size_t *len) {
+    enum { MAX = 1 << 17 };
+    rl_rollout_result result = {.batch = {.sample = (rl_sample *)(uintptr_t)sample, .n_samples = 1},
+                                .story = (rl_sample_story *)(uintptr_t)story};
+    report r = report_begin(1);
+    FILE *sink = tmpfile();
+    char *out = rl_arena_alloc(arena, MAX, 1);
+    assert_non_null(sink);
+    rl_log_setup(sink, RL_LOG_INFO);
+    report_samples(&r, &result, 1);
+    rl_log_setup(NULL, RL_LOG_INFO);
+    rewind(sink);
+    *len = fread(out, 1, MAX, sink);
+    fclose(sink);
+    return out;
+}
+
+// No byte of a model or a data set reaches the terminal as a control character.
+static void shows_control_characters(void **state) {
+    static const struct {
+        const char *bytes;
+        size_t len;
+        const char *shown;
+    } table[] = {
+        {"a\n\tb", 4, "a\n\tb"},
+        {"\033[2J\033]0;title\a", 14, "\\x1b[2J\\x1b]0;title\\x07"},
+        {"a\0b", 3, "a\\x00b"},
+        {"over\rwrite\b\x7f", 12, "over\\x0dwrite\\x08\\x7f"},
+        {"\xc2\x9b"
+         "31m",
+         5, "\\u009b31m"},
+        {"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 9, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"},
+        {"\xff\xc2", 2, "\\xff\\xc2"},
+        {"", 0, ""},
+    };
+    rl_arena *arena = rl_arena_new(0);
+    (void)state;
+    for (size_t i = 0; i < RL_COUNT(table); i++) {
+        rl_problem problem = {.id = "p\033c"};
+        rl_sample sample = {.scored = true, .reward = 0.25, .advantage = -1.5, .turn = 1};
+        rl_sample_story story = {.problem = &problem,
+                                 .completion = table[i].bytes,
+                                 .completion_len = table[i].len,
+                                 .verdict = RL_VERDICT_PARTIAL};
+        size_t len;
+        const char *want = rl_arena_printf(
+            arena,
+            "--- problem p\\x1bc, turn 2, sample 0: partial, reward 0.250, advantage -1.500\n%s\n",
+            table[i].shown);
+        assert_string_equal(shown(arena, &sample, &story, &len), want);
+        assert_int_equal(len, strlen(want));
+    }
+    rl_arena_free(arena);
+}
+
+static void shows_none_for_the_unscored(void **state) {
+    rl_arena *arena = rl_arena_new(0);
+    rl_problem problem = {.id = "p"};
+    rl_sample sample = {.scored = false};
+    rl_sample_story story = {.problem = &problem,
+                             .completion = "say",
+                             .completion_len = 3,
+                             .verdict = RL_VERDICT_UNKNOWN};
+    size_t len;
+    (void)state;
+    assert_string_equal(shown(arena, &sample, &story, &len),
+                        "--- problem p, turn 1, sample 0: unknown, reward none, advantage none\n"
+                        "say\n");
+    rl_arena_free(arena);
+}
+
+static void shows_all_of_a_long_answer(void **state) {
+    enum { LEN = 60000 };
+    rl_arena *arena = rl_arena_new(0);
+    char *said = rl_arena_alloc(arena, LEN + 1, 1), *out;
+    rl_problem problem = {.id = "p"};
+    rl_sample sample = {.scored = true};
+    rl_sample_story story = {.problem = &problem, .completion = said, .completion_len = LEN};
+    size_t len;
+    (void)state;
+    memset(said, 'x', LEN);
+    said[LEN - 1] = '!';
+    out = shown(arena, &sample, &story, &len);
+    assert_true(len > LEN + 1);
+    assert_memory_equal(out + len - LEN - 1, said, LEN);
+    rl_arena_free(arena);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shows_control_characters),
+        cmocka_unit_test(shows_none_for_the_unscored),
+        cmocka_unit_test(shows_all_of_a_long_answer),
+    };
+    return cmocka_run_group_tests_name("report", tests, NULL, NULL);
+}
