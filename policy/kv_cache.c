@@ -125,11 +125,13 @@ int32_t rl_kv_node_new(rl_kv_cache *cache, int32_t parent) {
 static rl_status take_page(rl_kv_cache *cache, rl_kv_node *node, rl_err *err) {
     int32_t page = cache->used_pages;
     if (page == cache->n_pages) {
-        return rl_fail(err, RL_MEMORY,
-                       "keys and values fill all %.0f MiB allowed for them (%lld tokens); try a "
-                       "smaller 'rollout.prompts' or 'rollout.max_batch'",
-                       (double)cache->n_pages * (double)cache->page_bytes / 1048576.0,
-                       (long long)cache->n_pages * RL_KV_PAGE);
+        return rl_fail(
+            err, RL_MEMORY,
+            "keys and values fill all %.0f MiB allowed for them (%lld tokens), which hold a "
+            "whole step; lower 'rollout.prompts', 'rollout.group_size', 'rollout.turns' "
+            "or 'rollout.max_new_tokens'",
+            (double)cache->n_pages * (double)cache->page_bytes / 1048576.0,
+            (long long)cache->n_pages * RL_KV_PAGE);
     }
     cache->used_pages++;
     cache->next_page[page] = -1;
