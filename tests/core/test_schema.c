@@ -184,6 +184,23 @@ static void test_absent_object(void **state) {
     rl_arena_free(arena);
 }
 
+static void test_refused_paths(void **state) {
+    rl_errors errors = {0};
+    (void)state;
+    assert_false(rl_errors_refused(&errors, "run"));
+    rl_errors_refuse(&errors, "run.steps");
+    rl_errors_refuse(&errors, "rewards");
+    rl_errors_refuse(&errors, "data");
+    assert_true(rl_errors_refused(&errors, "run.steps"));
+    assert_true(rl_errors_refused(&errors, "rewards[0].weight"));
+    assert_true(rl_errors_refused(&errors, "data.eval"));
+    assert_false(rl_errors_refused(&errors, "run"));
+    assert_false(rl_errors_refused(&errors, "run.step"));
+    assert_false(rl_errors_refused(&errors, "run.steps_more"));
+    assert_false(rl_errors_refused(&errors, "rewards_more"));
+    rl_errors_release(&errors);
+}
+
 /* What is printed reads back to the same, so an effective recipe is a recipe. */
 static void test_print_round_trip(void **state) {
     outcome o =
@@ -252,10 +269,10 @@ static void test_documentation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),      cmocka_unit_test(test_reads),
-        cmocka_unit_test(test_one_mistake),   cmocka_unit_test(test_all_mistakes_at_once),
-        cmocka_unit_test(test_absent_object), cmocka_unit_test(test_print_round_trip),
-        cmocka_unit_test(test_documentation),
+        cmocka_unit_test(test_defaults),         cmocka_unit_test(test_reads),
+        cmocka_unit_test(test_one_mistake),      cmocka_unit_test(test_all_mistakes_at_once),
+        cmocka_unit_test(test_absent_object),    cmocka_unit_test(test_refused_paths),
+        cmocka_unit_test(test_print_round_trip), cmocka_unit_test(test_documentation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
