@@ -378,6 +378,19 @@ static void broken_verdicts_are_left_out(void **state) {
     assert_true(unscored > 0 && unknown >= (double)unscored);
 }
 
+// A verifier that never answers is not a run that finished.
+static void dead_judges_stop_the_run(void **state) {
+    int64_t steps;
+    rl_err err;
+    (void)state;
+    broken_every = 1;
+    assert_int_equal(run("dead", NULL, 0, &steps, &err), RL_IO);
+    broken_every = 0;
+    assert_int_equal(steps, 1);
+    assert_non_null(strstr(err.text, "8 of 8 verdicts could not be reached"));
+    assert_non_null(strstr(err.text, "toy verifier is broken"));
+}
+
 // A copy of the tiny model whose final norm has every weight replaced.
 static void copy_model(const char *name, float norm_weight) {
     static const char *const files[] = {"config.json", "tokenizer.json", "tokenizer_config.json"};
@@ -426,6 +439,7 @@ int main(void) {
         cmocka_unit_test(threads_and_kernels_change_nothing),
         cmocka_unit_test(it_learns),
         cmocka_unit_test(broken_verdicts_are_left_out),
+        cmocka_unit_test(dead_judges_stop_the_run),
         cmocka_unit_test(numbers_that_explode_stop_the_run),
     };
     return cmocka_run_group_tests(tests, setup_folder, drop_folder);
