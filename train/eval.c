@@ -42,8 +42,8 @@ static void kept_release(kept *k) {
 static void keep(kept *k, const rl_rollout_result *part) {
     rl_batch *all = &k->all.batch;
     const rl_batch *b = &part->batch;
-    size_t n_samples = (size_t)(all->n_samples + b->n_samples),
-           n_groups = (size_t)(all->n_groups + b->n_groups);
+    size_t n_samples = (size_t)all->n_samples + (size_t)b->n_samples;
+    size_t n_groups = (size_t)all->n_groups + (size_t)b->n_groups;
     all->sample = rl_realloc(all->sample, n_samples, sizeof *all->sample);
     all->reward_part =
         rl_realloc(all->reward_part, n_samples * (size_t)k->n_parts, sizeof *all->reward_part);
