@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "rewards/extract.h"
 #include "rl/core/alloc.h"
 #include "rl/core/str.h"
 
@@ -71,6 +72,7 @@ static void add_text(rl_str *input, const char *text) {
 void rl_code_key(const rl_problem *problem, const char *program, size_t program_len, rl_str *out) {
     add_text(out, problem->entry_point);
     add_field(out, program, program_len);
+    add_field(out, problem->stub != NULL ? problem->stub : "", rl_helpers_len(problem));
     add_text(out, problem->setup);
     add_text(out, problem->check);
     for (int32_t i = 0; i < problem->n_tests; i++) {

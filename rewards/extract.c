@@ -239,19 +239,27 @@ static void append_body(rl_str *out, slice code) {
     }
 }
 
+size_t rl_helpers_len(const rl_problem *problem) {
+    const char *own;
+    if (problem->stub == NULL || problem->entry_point == NULL) {
+        return 0;
+    }
+    own = find_definition((slice){problem->stub, strlen(problem->stub)}, problem->entry_point);
+    return own != NULL ? (size_t)(own - problem->stub) : 0;
+}
+
 const char *rl_complete_program(const rl_problem *problem, const char *code, size_t code_len,
                                 rl_arena *arena, size_t *program_len) {
     slice text = {code, code_len}, stub;
     rl_str out = {0};
-    const char *copy, *own;
+    const char *copy;
     *program_len = code_len;
     if (problem->stub == NULL || problem->entry_point == NULL) {
         return code;
     }
     stub = (slice){problem->stub, strlen(problem->stub)};
     if (find_definition(text, problem->entry_point) != NULL) {
-        own = find_definition(stub, problem->entry_point);
-        rl_str_append_n(&out, stub.ptr, own != NULL ? (size_t)(own - stub.ptr) : 0);
+        rl_str_append_n(&out, stub.ptr, rl_helpers_len(problem));
         rl_str_append_n(&out, code, code_len);
     } else {
         rl_str_append_n(&out, stub.ptr, stub.len);

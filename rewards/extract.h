@@ -38,4 +38,7 @@ const char *rl_extract_code(const char *answer, size_t answer_len, rl_arena *are
 const char *rl_complete_program(const rl_problem *problem, const char *code, size_t code_len,
                                 rl_arena *arena, size_t *program_len);
 
+/* How much of the stub comes before its definition of the entry point; 0 without either. */
+size_t rl_helpers_len(const rl_problem *problem);
+
 #endif

@@ -8,7 +8,8 @@
 # or a printed marker change nothing that the judge looks at.
 #
 # Input, descriptor 0: fields, each its length in bytes, a newline, its bytes:
-#     nonce, longest text to report, entry point, program, setup, check, tests...
+#     nonce, longest text to report, entry point, program, helpers, setup, check, tests...
+# Helpers are the problem's own text before the entry point; the tests may use what it defines.
 # Output, descriptor 3: records, each "nonce kind number number number number\n" and texts of the
 # last three lengths:
 #     total n            first; one unit per test, or per assertion of check()
@@ -24,7 +25,8 @@ class TimeUsedUp(BaseException):
 
 class Judge:
     def __init__(self, fields, peer_ends, child):
-        self.nonce, limit, self.entry, self.program, self.setup, self.check, *self.tests = fields
+        (self.nonce, limit, self.entry, self.program, self.helpers, self.setup, self.check,
+         *self.tests) = fields
         self.limit = int(limit)
         self.child = child
         self.peer = Peer(*peer_ends, self.export, self.adopt, self.serve)
@@ -99,16 +101,18 @@ class Judge:
                 self.spoilt = "an assertion failed while the program called back"
             self.peer.send(("raise", type(e).__name__, []))
 
-    def result(self, answer):
+    def result(self, answer, may_stop=False):
         if answer[0] == "value":
             return answer[1]
         _, (own, base), args, attributes, name, text, where = answer
         shown = "%s: %s" % (name, text) if text else str(name)
-        if base not in ERRORS:
+        # Out of anything but next() these would end a loop of the tests, with nothing amiss.
+        stops = base in ("StopIteration", "StopAsyncIteration")
+        if base not in ERRORS or (stops and not may_stop):
             self.spoilt = shown
             raise Failure(shown)
-        if (own, base) == ([], "StopIteration"):
-            raise StopIteration(*args)
+        if stops and not own:
+            raise ERRORS[base](*args)
         cls = self.exception_class(own, base)
         e = cls.__new__(cls, *args)
         if not own or not attributes.keys() & {"__str__"}:
@@ -154,7 +158,7 @@ class Judge:
         return value
 
     def use(self, name, *args):
-        return self.result(self.ask("use", name, *args))
+        return self.result(self.ask("use", name, *args), name == "next")
 
     # Units.
 
@@ -218,11 +222,13 @@ class Judge:
         units, before = [], [n for n in tree.body if n is not body]
         before += parse("%s = %s" % (arguments[0].arg, self.entry)).body
         for node in body.body:
-            if any(type(n).__name__ == "Assert" for n in walk(node)):
-                units.append((before + [node], text_of(self.check, node)))
+            if not is_definition(node) and any(type(n).__name__ == "Assert" for n in walk(node)):
+                units.append((before + [node], text_of(self.check, node, node)))
                 before = []
             else:
                 before.append(node)
+        if units and any(can_check(n) for n in before):
+            units.append((before, text_of(self.check, before[0], before[-1])))
         return units or [(whole, "check(%s)" % self.entry)]
 
     def load(self, units):
@@ -234,17 +240,32 @@ class Judge:
         found = self.result(self.ask("load", self.program, self.setup, sorted(names)))
         if type(found) is not dict:
             raise Failure("the program ended during the test")
-        # The program may stand in for a built-in only where that is what the tests are about.
-        under_test = {self.entry} if self.entry else {
-            n for n in called if n in found and n not in vars(BUILTINS)}
+        found = {n: found[n] for n in names if n in found}
+        self.take(found, called, self.entry or only_name(found, bound_by(setup)))
+        self.add_helpers(names)
+        exec(compile(setup, "<setup>", "exec"), self.space)
+
+    def take(self, found, called, under_test):
+        """A name of the program stands in for a built-in only where the tests are about it."""
         for name, (kind, value) in found.items():
             library = name in sys.stdlib_module_names and name not in called
             if kind == "module" or library:
                 if library:
                     self.space[name] = __import__(name)
-            elif name not in vars(BUILTINS) or name in under_test or not under_test:
+            elif name not in vars(BUILTINS) or name == under_test:
                 self.space[name] = value
-        exec(compile(setup, "<setup>", "exec"), self.space)
+
+    def add_helpers(self, names):
+        """What the problem defines before the entry point is not the program's to define anew.
+
+        Its classes are the exception: their objects have to be of the program's kind."""
+        tree = parse("%s\ndef %s(): pass\n" % (self.helpers, self.entry or "_"))
+        tree.body.pop()  # with decorators of the entry point, which the helpers may end in
+        wanted = names & bound_by(tree) - {self.entry}
+        if wanted and not any(type(n).__name__ == "ClassDef" for n in tree.body):
+            space = {"__name__": "solution", self.entry: self.space.get(self.entry)}
+            exec(compile(tree, "<helpers>", "exec"), space)
+            self.space.update((n, space[n]) for n in wanted if n in space)
 
     def run_unit(self, unit):
         """None, or what a failing comparison got."""
@@ -481,10 +502,37 @@ def walk(node):
                 yield from walk(child)
 
 
-def text_of(source, node):
-    lines = source.encode().split(b"\n")[node.lineno - 1:node.end_lineno]
-    lines[-1] = lines[-1][:node.end_col_offset]
-    lines[0] = lines[0][node.col_offset:]
+def is_definition(node):
+    return type(node).__name__ in ("FunctionDef", "AsyncFunctionDef", "ClassDef")
+
+
+def can_check(node):
+    """Whether a statement without assertions can fail: not where it is all built-ins."""
+    return not is_definition(node) and any(
+        type(n).__name__ == "Name" and n.id not in vars(BUILTINS) for n in walk(node))
+
+
+def bound_by(tree):
+    """The names that a text defines, imports or assigns."""
+    names = set()
+    for n in walk(tree):
+        if is_definition(n) or type(n).__name__ == "alias":
+            names.add(getattr(n, "asname", None) or n.name)
+        elif type(n).__name__ == "Name" and type(n.ctx).__name__ == "Store":
+            names.add(n.id)
+    return names
+
+
+def only_name(found, known):
+    """What the tests are about, where that is one name of the program."""
+    own = [n for n, (kind, _) in found.items() if kind != "module" and n not in known]
+    return own[0] if len(own) == 1 else None
+
+
+def text_of(source, first, last):
+    lines = source.encode().split(b"\n")[first.lineno - 1:last.end_lineno]
+    lines[-1] = lines[-1][:last.end_col_offset]
+    lines[0] = lines[0][first.col_offset:]
     return b"\n".join(lines).decode()
 
 
@@ -508,6 +556,15 @@ def refuse_input(prompt=""):
     raise EOFError("no input")
 
 
+def hide():
+    """Keeps the program from looking into the judge's memory and descriptors through /proc."""
+    import _ctypes
+    dumpable = 4  # PR_SET_DUMPABLE
+    if _ctypes.call_cdeclfunction(_ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl"),
+                                  (dumpable, 0, 0, 0, 0)) != 0:
+        raise OSError("the judge cannot be hidden")
+
+
 def main():
     to_program, to_judge = posix.pipe(), posix.pipe()
     child = posix.fork()
@@ -521,6 +578,7 @@ def main():
     posix.close(to_program[0])
     posix.close(to_judge[1])
     BUILTINS.input = refuse_input
+    hide()
     Judge(read_fields(), (to_judge[0], to_program[1]), child).run()
     posix._exit(0)
 

@@ -122,6 +122,13 @@ static void passes_honest_programs(void **state) {
          {"try:\n    f('bob')\nexcept Empty as e:\n    assert e.who == 'bob' and 'bob' in str(e)\n"
           "else:\n    assert False",
           "try:\n    f('bob')\nexcept ValueError:\n    pass\nelse:\n    assert False"}},
+        {"iterator that ends",
+         "class Down:\n    def __init__(self, n): self.n = n\n    def __iter__(self): return self\n"
+         "    def __next__(self):\n        if self.n == 0: raise StopIteration\n"
+         "        self.n -= 1\n        return self.n",
+         {"assert list(Down(3)) == [2, 1, 0]", "assert next(Down(0), None) is None",
+          "try:\n    next(Down(0))\n    assert False\nexcept StopIteration:\n    pass",
+          "assert all(map(lambda d: next(d) == 1, [Down(2)]))"}},
         {"coroutine",
          "import asyncio\nasync def f(n):\n    await asyncio.sleep(0)\n    return n + 1",
          {"import asyncio\nassert asyncio.run(f(4)) == 5"}},
@@ -245,6 +252,96 @@ static void fails_cheats(void **state) {
         }
         assert_kind(table[i].name, &verdict, RL_VERDICT_FAIL);
         assert_true(verdict.feedback_len > 0);
+    }
+}
+
+/* Wrong programs that pass where the tests' own ways are turned against them. */
+static void fails_cheats_on_tests(void **state) {
+    (void)state;
+    static const program_case table[] = {
+        {"ends the loop of the tests",
+         "def f(x=0): raise StopIteration",
+         {"assert all(map(f, [2, 3, 5]))", "assert list(map(f, [2, 3])) == []",
+          "assert not any(True for _ in iter(f.__call__, 3))"}},
+        {"ends it by a class of its own",
+         "class Stop(StopIteration): pass\ndef f(x): raise Stop",
+         {"assert all(map(f, [2, 3, 5]))", "for _ in map(f, [1]): assert False"}},
+        {"ends it from an attribute and an operator",
+         "class C:\n    def __getattr__(self, n): raise StopIteration\n"
+         "    def __bool__(self): raise StopIteration\n"
+         "    def __getitem__(self, i): raise StopIteration\nf = C",
+         {"assert all(map(lambda c: c.ready, [f()]))", "assert all(map(bool, [f()]))",
+          "assert all(map(lambda c: c[0] == 1, [f()]))"}},
+        {"other ends of the world",
+         "def f(e): raise {0: GeneratorExit, 1: KeyboardInterrupt, 2: SystemExit,\n"
+         "                 3: AssertionError, 4: StopAsyncIteration}[e]",
+         {"assert all(map(f, [0]))", "try:\n    f(1)\nexcept BaseException:\n    pass",
+          "assert all(map(f, [2]))", "assert all(f(3) for _ in [1])", "assert all(map(f, [4]))"}},
+        {"a built-in beside a class",
+         "class S:\n    def add(x, y): return x\ndef abs(x): return 0",
+         {"assert abs(S.add(2, 2) - 4) < 1e-6"}},
+        {"a built-in beside a method of an object",
+         "class S:\n    def add(self, x, y): return x\ns = S()\ndef abs(x): return 0",
+         {"assert abs(s.add(2, 2) - 4) < 1e-6"}},
+        {"a built-in beside another",
+         "def sum(a, b): return a\ndef abs(x): return 0",
+         {"assert abs(sum(3, 4) - 12) < 1e-6"}},
+        {"built-ins slipped into the answer",
+         "import sys\nsys._getframe(1).f_locals['names'].append('__builtins__')\n"
+         "__builtins__ = {'abs': lambda x: 0}\ndef f(x): return 0",
+         {"assert abs(f(2) - 4) < 1e-6"}},
+    };
+    for (size_t i = 0; i < RL_COUNT(table); i++) {
+        rl_verdict verdict = verify(table[i].program, NULL, table[i].tests);
+        if (verdict.passed != 0) {
+            fail_msg("%s: %d of %d, '%s'", table[i].name, verdict.passed, verdict.total,
+                     verdict.feedback != NULL ? verdict.feedback : "");
+        }
+    }
+}
+
+/* Programs judged by a check() that uses what the problem defines, or checks by other means. */
+static void fails_cheats_on_check(void **state) {
+    (void)state;
+    static const char by_helper[] = "import math\n\ndef poly(xs, x):\n"
+                                    "    return sum(c * math.pow(x, i) for i, c in enumerate(xs))\n"
+                                    "\ndef zero(xs):\n    \"\"\" Where poly is 0. \"\"\"\n";
+    static const char is_zero[] = "def check(candidate):\n"
+                                  "    assert abs(poly([-2, 1], candidate([-2, 1]))) < 1e-4\n";
+    static const char at_end[] = "def verify(a, b):\n    assert a == b\n\n"
+                                 "def check(candidate):\n    assert candidate(1) == 2\n"
+                                 "    got = candidate(3)\n    verify(got, 4)\n";
+    static const char inner[] = "def check(candidate):\n    assert candidate(1) == 2\n"
+                                "    def more():\n        assert candidate(3) == 4\n    more()\n"
+                                "    print('done')\n";
+    static const struct {
+        const char *name, *stub, *entry, *check, *program;
+        int32_t passed, total;
+    } table[] = {
+        {"honest", by_helper, "zero", is_zero, "def zero(xs): return -xs[0] / xs[1]", 1, 1},
+        {"honest body", by_helper, "zero", is_zero, "while poly(xs, 2) != 0: pass\nreturn 2", 1, 1},
+        {"another helper", by_helper, "zero", is_zero,
+         "def poly(xs, x): return 0\ndef zero(xs): return 0", 0, 1},
+        {"helper replaced later", by_helper, "zero", is_zero,
+         "def zero(xs):\n    global poly\n    poly = lambda *a: 0\n    return 0", 0, 1},
+        {"module replaced", by_helper, "zero", is_zero,
+         "math.pow = lambda *a: 0\ndef zero(xs): return 0", 0, 1},
+        {"honest to the end", NULL, "f", at_end, "def f(x): return x + 1", 2, 2},
+        {"wrong at the end", NULL, "f", at_end, "def f(x): return 2", 1, 2},
+        {"honest inside", NULL, "f", inner, "def f(x): return x + 1", 2, 2},
+        {"wrong inside", NULL, "f", inner, "def f(x): return 2", 1, 2},
+    };
+    for (size_t i = 0; i < RL_COUNT(table); i++) {
+        rl_problem *problem = rl_arena_alloc(arena, 1, sizeof *problem);
+        *problem = (rl_problem){.id = "here",
+                                .stub = table[i].stub,
+                                .entry_point = table[i].entry,
+                                .check = table[i].check};
+        rl_verdict verdict = verify_with(judge, problem, table[i].program);
+        if (verdict.passed != table[i].passed || verdict.total != table[i].total) {
+            fail_msg("%s: %d of %d, '%s'", table[i].name, verdict.passed, verdict.total,
+                     verdict.feedback != NULL ? verdict.feedback : "");
+        }
     }
 }
 
@@ -571,6 +668,8 @@ int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(passes_honest_programs),
         cmocka_unit_test(fails_cheats),
+        cmocka_unit_test(fails_cheats_on_tests),
+        cmocka_unit_test(fails_cheats_on_check),
         cmocka_unit_test(does_not_lend_the_tests_tools),
         cmocka_unit_test(tells_what_failed),
         cmocka_unit_test(reads_past_nul_bytes),
