@@ -14,7 +14,9 @@ enum {
     RL_JAIL_LOW = RL_WIRE_FIRST_FD, // descriptors below are placeholders in the helper
     RL_JAIL_TMP_BYTES = 64 << 20,   // the job's /tmp
     RL_JAIL_TMP_FILES = 4096,
-    RL_JAIL_FILES = 128, // open descriptors of a process
+    // Open descriptors of a process. Low, since what sockets and pipes buffer counts for nobody.
+    RL_JAIL_FILES = 64,
+    RL_JAIL_FOLDER = 32, // bytes of the path of a plain job's folder
 };
 
 /* Fixed when the helper starts. */
@@ -39,13 +41,23 @@ typedef struct rl_jail_start {
     int in, out, err, result; // result is -1 unless job->wants_result
     int status;               // takes rl_jail_note records; closed by a successful exec
     int go;                   // end of file once the parent has done its part
+    char *folder;             // plain mode: RL_JAIL_FOLDER bytes for the path of the job's folder
 } rl_jail_start;
 
-/* One record on the status pipe: either how the program ended or why it could not be started. */
+/*
+ * One record on the status pipe. BEGUN comes right before the exec of the program; from then on a
+ * death of init that leaves no ENDED is what the program did to it. FAILED may follow BEGUN when
+ * the exec itself fails; the first of FAILED and ENDED counts.
+ */
+typedef enum rl_jail_note_kind {
+    RL_JAIL_BEGUN = 1,
+    RL_JAIL_FAILED,
+    RL_JAIL_ENDED
+} rl_jail_note_kind;
 typedef struct rl_jail_note {
-    int32_t is_end;
-    int32_t wait_status; // as waitpid gives it; when is_end
-    char text[RL_WIRE_TEXT_MAX + 1];
+    rl_jail_note_kind kind;
+    int32_t wait_status;             // as waitpid gives it; when ENDED
+    char text[RL_WIRE_TEXT_MAX + 1]; // when FAILED
 } rl_jail_note;
 
 /* jail_exec.c: the steps of a new process that both ways share. */
@@ -63,7 +75,10 @@ bool rl_jail_run_program(const rl_jail_start *start);
  * end on start->status and exits, taking every process of the job with it.
  */
 rl_status rl_jail_ns_start(const rl_jail_start *start, pid_t *init, rl_err *err);
+/* Also makes the job's folder, which init removes at the end. */
 rl_status rl_jail_plain_start(const rl_jail_start *start, pid_t *init, rl_err *err);
+/* Starts a process that removes the folder an init has left; 0 when there is nothing to do. */
+pid_t rl_jail_plain_clean(const rl_jail *jail, int32_t slot, const char *folder);
 
 /* Chooses the spare user ids; fails when started as the host's root without any. */
 rl_status rl_jail_ns_probe(rl_jail *jail, rl_err *err);
@@ -86,5 +101,10 @@ typedef struct rl_usage {
 rl_usage rl_limits_usage(pid_t init);
 /* Sends SIGKILL to the descendants of init; returns how many there were. */
 int32_t rl_limits_kill_below(pid_t init);
+/*
+ * Sends SIGKILL to the children of this process that are not spared and to their descendants, and
+ * reaps those that have ended; returns how many children there were.
+ */
+int32_t rl_limits_kill_strays(bool (*spared)(pid_t pid));
 
 #endif

@@ -27,16 +27,22 @@ void rl_jail_close_from(int first) {
     }
 }
 
-/* What init waits for; both are blocked, so that none is lost between two waits. */
-static void init_signals(sigset_t *out) {
+/*
+ * What init waits for; blocked, so that none is lost between two waits. In a pid namespace the
+ * program may send init any signal: one that is neither blocked nor caught is dropped, hence only
+ * the one that does no harm is waited for. There the helper's end needs no SIGTERM.
+ */
+static void init_signals(const rl_jail_start *start, sigset_t *out) {
     sigemptyset(out);
     sigaddset(out, SIGCHLD);
-    sigaddset(out, SIGTERM);
+    if (start->jail->mode == RL_SANDBOX_PLAIN) {
+        sigaddset(out, SIGTERM);
+    }
 }
 
 void rl_jail_keep(rl_jail_start *start) {
     sigset_t wanted;
-    init_signals(&wanted);
+    init_signals(start, &wanted);
     (void)sigprocmask(SIG_BLOCK, &wanted, NULL);
     // The ends lie at RL_JAIL_LOW or above, so none is overwritten before it is moved.
     dup2(start->in, STDIN_FILENO);
@@ -63,12 +69,12 @@ static void put_note(const rl_jail_start *start, const rl_jail_note *note) {
 }
 
 static void note_end(const rl_jail_start *start, int wait_status) {
-    rl_jail_note note = {.is_end = 1, .wait_status = wait_status};
+    rl_jail_note note = {.kind = RL_JAIL_ENDED, .wait_status = wait_status};
     put_note(start, &note);
 }
 
 void rl_jail_give_up(const rl_jail_start *start, const rl_err *err) {
-    rl_jail_note note = {0};
+    rl_jail_note note = {.kind = RL_JAIL_FAILED};
     snprintf(note.text, sizeof note.text, "%.*s", RL_WIRE_TEXT_MAX, err->text);
     put_note(start, &note);
     _exit(1);
@@ -91,6 +97,7 @@ static _Noreturn void become_program(const rl_jail_start *start) {
                                       "LANG=C.UTF-8",
                                       "PYTHONHASHSEED=0",
                                       NULL};
+    const rl_jail_note begun = {.kind = RL_JAIL_BEGUN};
     rl_err err;
     reset_signals();
     if (setsid() < 0) {
@@ -109,6 +116,7 @@ static _Noreturn void become_program(const rl_jail_start *start) {
     if (rl_seccomp_load(&err) != RL_OK) {
         rl_jail_give_up(start, &err);
     }
+    put_note(start, &begun);
     // execve takes pointers to non-const by tradition; it changes nothing.
     execve(start->job->argv[0], (char *const *)(uintptr_t)start->job->argv,
            (char *const *)(uintptr_t)env);
@@ -132,7 +140,7 @@ bool rl_jail_run_program(const rl_jail_start *start) {
     for (int fd = 0; fd < STATUS_FD; fd++) {
         close(fd);
     }
-    init_signals(&wanted);
+    init_signals(start, &wanted);
     for (;;) {
         int sig = sigwaitinfo(&wanted, NULL);
         if (sig == SIGTERM) {

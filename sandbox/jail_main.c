@@ -10,7 +10,8 @@
  *
  * States of a slot are those of jail_slot.h. Transitions: slot_read starts a job when its message
  * is whole; SIGCHLD, read here from a signalfd, leads to slot_reaped; slot_write frees the slot.
- * Every 5 ms slot_tick checks the clock and the memory of running jobs.
+ * Every 5 ms slot_tick checks the clock and the memory of running jobs. In plain mode a program can
+ * end its init; the helper then inherits what is left of the job and ends it before slot_reaped.
  *
  * Ends. A socket that closes or talks nonsense ends the helper, and every init dies with it (parent
  * death signal), and with an init its whole pid namespace. So neither a crashed trainer nor a
@@ -33,7 +34,7 @@
 
 #include "sandbox/jail_slot.h"
 
-enum { SLOTS_MAX = RL_WIRE_WORKERS_MAX, TICK_MS = 5 };
+enum { SLOTS_MAX = RL_WIRE_WORKERS_MAX, TICK_MS = 5, STRAYS_MS = 1000 };
 
 static rl_jail jail;
 static jail_slot slots[SLOTS_MAX];
@@ -100,6 +101,9 @@ static rl_status set_up(int argc, char **argv, int *signals, rl_err *err) {
     if (*signals < 0) {
         return rl_fail(err, RL_IO, "cannot watch for ended processes: %s", strerror(errno));
     }
+    if (jail.mode == RL_SANDBOX_PLAIN && prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) {
+        return rl_fail(err, RL_UNSUPPORTED, "cannot look after orphans: %s", strerror(errno));
+    }
     if (jail.uid == 0) {
         (void)setgroups(0, NULL); // or jobs would keep the groups of root
     }
@@ -122,8 +126,9 @@ static void mode_line(char *line, size_t cap) {
             jail.counts_memory ? "memory polled" : "memory limited per process", (int)jail.workers);
     } else {
         snprintf(line, cap,
-                 "plain: no namespaces, files and network in reach; seccomp, rlimits, "
-                 "%s, %d slots",
+                 "plain: for trusted models only, files and network of this machine are in reach "
+                 "and a program that looks for the judge can forge its verdict; no namespaces, "
+                 "seccomp, rlimits, %s, %d slots",
                  ids, (int)jail.workers);
     }
 }
@@ -139,6 +144,23 @@ static int64_t milliseconds(struct timeval t) {
     return (int64_t)t.tv_sec * 1000 + t.tv_usec / 1000;
 }
 
+static bool is_known(pid_t pid) {
+    for (int32_t i = 0; i < jail.workers; i++) {
+        if ((slots[i].state == SLOT_RUNNING && slots[i].init == pid) || slots[i].cleaner == pid) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Ends what jobs left when they ended their init. A killed process may linger in the kernel. */
+static void end_strays(void) {
+    int64_t until = jail_now_ms() + STRAYS_MS;
+    while (rl_limits_kill_strays(is_known) > 0 && jail_now_ms() < until) {
+        (void)poll(NULL, 0, 1);
+    }
+}
+
 static void reap(int signals) {
     struct signalfd_siginfo info[16];
     struct rusage usage;
@@ -148,7 +170,12 @@ static void reap(int signals) {
     }
     while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
         for (int32_t i = 0; i < jail.workers; i++) {
+            slots[i].cleaner = slots[i].cleaner == pid ? 0 : slots[i].cleaner;
             if (slots[i].state == SLOT_RUNNING && slots[i].init == pid) {
+                slots[i].init = 0; // its number is free from now on
+                if (jail.mode == RL_SANDBOX_PLAIN) {
+                    end_strays();
+                }
                 slot_reaped(&slots[i], status,
                             milliseconds(usage.ru_utime) + milliseconds(usage.ru_stime),
                             (int64_t)usage.ru_maxrss * 1024, jail_now_ms());

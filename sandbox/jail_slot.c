@@ -105,7 +105,8 @@ static void start_job(jail_slot *slot) {
                            .err = -1,
                            .result = -1,
                            .status = -1,
-                           .go = -1};
+                           .go = -1,
+                           .folder = slot->folder};
     int go = -1;
     rl_err err;
     rl_status status = RL_OK;
@@ -316,34 +317,65 @@ static void judge(jail_slot *slot, const rl_jail_note *note, rl_report *report) 
     }
 }
 
+/* The first note that says how it went; true when the program had begun. */
+static bool read_notes(const jail_slot *slot, rl_jail_note *out) {
+    rl_jail_note note;
+    bool begun = false;
+    *out = (rl_jail_note){0};
+    while (read(slot->status_fd, &note, sizeof note) == (ssize_t)sizeof note) {
+        if (note.kind == RL_JAIL_BEGUN) {
+            begun = true;
+            continue;
+        }
+        note.text[RL_WIRE_TEXT_MAX] = '\0';
+        *out = note;
+        break;
+    }
+    return begun;
+}
+
+/*
+ * What is in the pipe, and no more, should a writer have survived. Every read takes a page's slot
+ * of the pipe at least, even where the writer asked for packets.
+ */
+static void drain_last(jail_stream *stream) {
+    int size = stream->fd >= 0 ? fcntl(stream->fd, F_GETPIPE_SZ) : 0;
+    for (int left = size / 4096 + 1; left > 0 && stream->fd >= 0 && drain(stream); left--) {
+    }
+}
+
+static void clean_up(jail_slot *slot) {
+    if (slot->jail->mode == RL_SANDBOX_PLAIN && slot->cleaner == 0) {
+        slot->cleaner = rl_jail_plain_clean(slot->jail, slot->index, slot->folder);
+    }
+}
+
 void slot_reaped(jail_slot *slot, int init_status, int64_t cpu_ms, int64_t peak_bytes,
                  int64_t now_ms) {
-    rl_jail_note note = {0};
+    rl_jail_note note;
+    bool begun = read_notes(slot, &note);
     rl_report report = {.cpu_ms = cpu_ms, .wall_ms = now_ms - slot->begin_ms};
     jail_stream *stream[] = {&slot->out, &slot->err, &slot->result};
-    ssize_t n = read(slot->status_fd, &note, sizeof note);
     report.peak_bytes = peak_bytes > slot->peak_bytes ? peak_bytes : slot->peak_bytes;
-    if (n == (ssize_t)sizeof note && !note.is_end && slot->killed == RL_EXIT_CLEAN) {
+    if (note.kind == RL_JAIL_FAILED && slot->killed == RL_EXIT_CLEAN) {
         report.kind = RL_EXIT_BROKEN;
-        note.text[RL_WIRE_TEXT_MAX] = '\0';
-    } else if (n == (ssize_t)sizeof note || slot->killed != RL_EXIT_CLEAN) {
+    } else if (note.kind == RL_JAIL_ENDED || slot->killed != RL_EXIT_CLEAN) {
         note.text[0] = '\0';
         judge(slot, &note, &report);
-    } else if (slot->jail->mode == RL_SANDBOX_PLAIN && WIFSIGNALED(init_status)) {
-        // Without namespaces a program can end its own init; that is its doing, not ours.
+    } else if (begun) {
+        // Init was not ended by the helper: that is the program's doing, not ours.
         report.kind = RL_EXIT_SIGNAL;
-        report.code = WTERMSIG(init_status);
+        report.code = WIFSIGNALED(init_status) ? WTERMSIG(init_status) : SIGTERM;
     } else {
         report.kind = RL_EXIT_BROKEN;
         rl_err err;
         rl_fail(&err, RL_IO, "the job's init ended without a report, status %d", init_status);
         memcpy(note.text, err.text, RL_WIRE_TEXT_MAX);
     }
-    // All writers are dead, so what is in the pipes is all there will be.
     for (int i = 0; i < 3; i++) {
-        while (stream[i]->fd >= 0 && drain(stream[i])) {
-        }
+        drain_last(stream[i]);
     }
+    clean_up(slot);
     report.out = (const char *)slot->out.kept.ptr;
     report.out_len = slot->out.kept.len;
     report.err = (const char *)slot->err.kept.ptr;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static rl_status set_limit(__rlimit_resource_t which, rlim_t soft, rlim_t hard, const char *name,
@@ -43,8 +44,7 @@ rl_status rl_limits_set(const rl_jail *jail, const rl_limits *limits, rl_err *er
         {RLIMIT_MSGQUEUE, 0, 0, "msgqueue"},
         {RLIMIT_SIGPENDING, 256, 256, "sigpending"},
         // Counted per user namespace; the job's init is one of them. Without namespaces it would
-        // count
-        // everything the user runs, so there the poll counts the job's own (jail_slot.c).
+        // count everything the user runs, so there the poll counts the job's own (jail_slot.c).
         {RLIMIT_NPROC, processes, processes, "nproc"},
     };
     rl_status status = RL_OK;
@@ -78,12 +78,45 @@ bool rl_limits_can_count(void) {
 
 typedef void visitor(pid_t pid, void *context);
 
+static void walk(pid_t pid, int depth, visitor *visit, void *context);
+
+static void meet(pid_t child, int depth, visitor *visit, void *context) {
+    if (depth > 0) {
+        walk(child, depth - 1, visit, context);
+    }
+    visit(child, context);
+}
+
+/* The list may be longer than one read gives, and a number may lie across two. */
+static void walk_list(const char *path, int depth, visitor *visit, void *context) {
+    char piece[4096];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n;
+    pid_t child = 0;
+    while (fd >= 0 && (n = read(fd, piece, sizeof piece)) > 0) {
+        for (ssize_t i = 0; i < n; i++) {
+            if (piece[i] >= '0' && piece[i] <= '9') {
+                child = child * 10 + (piece[i] - '0');
+            } else if (child > 0) {
+                meet(child, depth, visit, context);
+                child = 0;
+            }
+        }
+    }
+    if (child > 0) {
+        meet(child, depth, visit, context);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 /*
  * Calls visit for every descendant of pid. A child hangs on the thread that made it, hence the walk
  * over threads; orphans hang on init, hence none is missed but those born or moved meanwhile.
  */
 static void walk(pid_t pid, int depth, visitor *visit, void *context) {
-    char path[64], name[96], list[4096];
+    char path[64], name[96];
     DIR *dir;
     struct dirent *entry;
     snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
@@ -92,25 +125,9 @@ static void walk(pid_t pid, int depth, visitor *visit, void *context) {
         return;
     }
     while ((entry = readdir(dir)) != NULL) {
-        char *at = list;
-        if (entry->d_name[0] == '.') {
-            continue;
-        }
-        snprintf(name, sizeof name, "/proc/%d/task/%.20s/children", (int)pid, entry->d_name);
-        if (read_file(name, list, sizeof list) <= 0) {
-            continue;
-        }
-        for (;;) {
-            char *end;
-            long child = strtol(at, &end, 10);
-            if (end == at) {
-                break;
-            }
-            if (depth > 0) {
-                walk((pid_t)child, depth - 1, visit, context);
-            }
-            visit((pid_t)child, context);
-            at = end;
+        if (entry->d_name[0] != '.') {
+            snprintf(name, sizeof name, "/proc/%d/task/%.20s/children", (int)pid, entry->d_name);
+            walk_list(name, depth, visit, context);
         }
     }
     closedir(dir);
@@ -151,4 +168,25 @@ int32_t rl_limits_kill_below(pid_t init) {
     int32_t n = 0;
     walk(init, DEPTH_MAX, kill_one, &n);
     return n;
+}
+
+typedef struct stray_hunt {
+    bool (*spared)(pid_t pid);
+    int32_t n;
+} stray_hunt;
+
+static void end_stray(pid_t pid, void *context) {
+    stray_hunt *hunt = context;
+    if (!hunt->spared(pid)) {
+        hunt->n++;
+        (void)rl_limits_kill_below(pid);
+        (void)kill(pid, SIGKILL);
+        (void)waitpid(pid, NULL, WNOHANG);
+    }
+}
+
+int32_t rl_limits_kill_strays(bool (*spared)(pid_t pid)) {
+    stray_hunt hunt = {.spared = spared};
+    walk(getpid(), 0, end_stray, &hunt);
+    return hunt.n;
 }

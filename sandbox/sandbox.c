@@ -36,8 +36,9 @@ static const char *const mode_names[] = {"jail", "plain", NULL};
 
 static const rl_key sandbox_keys[] = {
     RL_CHOICE_ROW(rl_sandbox_opts, mode, "jail", mode_names, RL_KEY_RESUME_FREE,
-                  "how programs are contained; plain is for machines that deny namespaces and "
-                  "leaves files and network in reach"),
+                  "how programs are contained; plain is for machines that deny namespaces and for "
+                  "trusted models only: files and network of the machine are in reach, and a "
+                  "program that looks for the judge can forge its verdict"),
     RL_KEY_ROW(rl_sandbox_opts, workers, "0", 0, RL_WIRE_WORKERS_MAX, RL_KEY_RESUME_FREE,
                "programs run at the same time, 0 for one per processor"),
     RL_KEY_ROW(rl_sandbox_opts, cpu_ms, "5000", 100, 3600000, 0,
@@ -45,7 +46,8 @@ static const rl_key sandbox_keys[] = {
     RL_KEY_ROW(rl_sandbox_opts, wall_ms, "10000", 100, 3600000, 0,
                "time after which a program is stopped, in milliseconds"),
     RL_KEY_ROW(rl_sandbox_opts, mem_mb, "512", 32, 1048576, 0,
-               "memory of a program with all its processes, in MiB"),
+               "memory of a program with all its processes, in MiB; files in its /tmp and what its "
+               "sockets and pipes buffer are not counted"),
     RL_KEY_ROW(rl_sandbox_opts, out_kb, "64", 0, 32768, 0,
                "output kept of a program, in KiB; more is read and dropped"),
     RL_KEY_ROW(rl_sandbox_opts, processes, "32", 4, 4096, 0,
@@ -356,8 +358,10 @@ static rl_status find_python(rl_sandbox *sandbox, rl_err *err) {
                            sandbox->python, taken[i]);
         }
     }
-    // <folder>/bin/python3: the library lies beside bin.
-    for (int up = 0; up < 2 && strrchr(real, '/') != NULL; up++) {
+    // <folder>/bin/python3: the library lies beside bin. Of any other folder nothing beside it is
+    // shown, since that may be every home.
+    *strrchr(real, '/') = '\0';
+    if (strcmp(strrchr(real, '/') != NULL ? strrchr(real, '/') : "", "/bin") == 0) {
         *strrchr(real, '/') = '\0';
     }
     if (real[0] == '\0') {

@@ -3,7 +3,8 @@
  * without it would, so that programs take their fallback; a foreign architecture (32-bit, x32)
  * kills. Left out with intent: io_uring, ptrace and reading other processes, keys, bpf, perf,
  * userfaultfd, mounting, namespaces, modules, clocks, memfd and System V memory (both hold memory
- * that no limit sees), clone3 (its flags lie behind a pointer).
+ * that no limit sees), clone3 (its flags lie behind a pointer), limits of other processes (init
+ * has the program's user id).
  */
 #include "sandbox/jail.h"
 
@@ -175,7 +176,6 @@ static const char *const allowed[] = {
     "pidfd_open",
     "pidfd_send_signal",
     "prctl",
-    "prlimit64",
     "restart_syscall",
     "rt_sigaction",
     "rt_sigpending",
@@ -309,10 +309,11 @@ static int allow_by_argument(scmp_filter_ctx filter) {
     static const uint64_t namespaces = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
                                        CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWCGROUP,
                           none[] = {0};
-    const uint64_t int_bits = 0xffffffff;
+    const uint64_t int_bits = 0xffffffff; // also of a pid: the kernel ignores the upper half
     int rc = allow_values(filter, SCMP_SYS(socket), 0, int_bits, families, 3);
     rc = rc == 0 ? allow_values(filter, SCMP_SYS(socketpair), 0, int_bits, unix_alone, 1) : rc;
     rc = rc == 0 ? allow_values(filter, SCMP_SYS(clone), 0, namespaces, none, 1) : rc;
+    rc = rc == 0 ? allow_values(filter, SCMP_SYS(prlimit64), 0, int_bits, none, 1) : rc;
     rc = rc == 0 ? allow_values(filter, SCMP_SYS(ioctl), 1, int_bits, requests,
                                 sizeof requests / sizeof requests[0])
                  : rc;

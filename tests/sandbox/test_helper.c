@@ -4,6 +4,8 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 
 #include "rl/core/clock.h"
 #include "rl/core/pool.h"
@@ -192,6 +194,62 @@ static void refuses_where_namespaces_are_denied(void **state) {
     assert_int_equal(WEXITSTATUS(status), FINE);
 }
 
+/* The first child of pid, waited for; 0 when none comes. */
+static pid_t child_of(pid_t pid) {
+    char path[64], text[64];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    for (int i = 0; i < 500; i++) {
+        FILE *file = fopen(path, "re");
+        bool some = file != NULL && fgets(text, sizeof text, file) != NULL;
+        if (file != NULL) {
+            fclose(file);
+        }
+        if (some) {
+            return (pid_t)strtol(text, NULL, 10);
+        }
+        rl_clock_sleep_ms(10);
+    }
+    return 0;
+}
+
+/* An init that ends while its program runs is the program's failure, not the sandbox's. */
+static void blames_the_program_for_its_init(void **state) {
+    (void)state;
+    pid_t helper = helper_pid(), killer = fork();
+    if (killer == 0) {
+        pid_t init = child_of(helper), program = init > 0 ? child_of(init) : 0;
+        rl_clock_sleep_ms(300); // until the exec
+        _exit(program > 0 && kill(init, SIGKILL) == 0 ? 0 : 1);
+    }
+    rl_report r = shell("sleep 98759");
+    int status;
+    assert_int_equal(waitpid(killer, &status, 0), killer);
+    assert_int_equal(status, 0);
+    assert_int_equal(r.kind, RL_EXIT_SIGNAL);
+    assert_int_equal(r.code, SIGKILL);
+    assert_int_equal(count_processes("98759"), 0);
+}
+
+/* In plain mode a program can end its init, but neither its verdict nor its folder outlives it. */
+static void ends_what_ends_its_init(rl_sandbox *plain, const char *code, int sig) {
+    const char *argv[] = {"/bin/sh", "-c", code, NULL};
+    char folder[64];
+    double begin = rl_clock_now();
+    rl_report r = run_in(plain, argv, NULL, false, NULL);
+    assert_true(rl_clock_now() - begin < 4.0);
+    assert_int_equal(r.kind, RL_EXIT_SIGNAL);
+    assert_int_equal(r.code, sig);
+    assert_int_equal(count_processes("98758"), 0);
+    const char *eol = memchr(r.out, '\n', r.out_len);
+    assert_non_null(eol);
+    snprintf(folder, sizeof folder, "%.*s", (int)(eol - r.out), r.out);
+    assert_int_equal(strncmp(folder, "/tmp/rl-jail-", 13), 0);
+    for (int i = 0; i < 200 && access(folder, F_OK) == 0; i++) {
+        rl_clock_sleep_ms(10);
+    }
+    assert_int_not_equal(access(folder, F_OK), 0);
+}
+
 static void runs_plain_by_name(void **state) {
     (void)state;
     rl_sandbox_opts opts = usual_opts();
@@ -216,6 +274,13 @@ static void runs_plain_by_name(void **state) {
     r = run_in(plain, bomb, NULL, false, NULL);
     assert_true(r.kind == RL_EXIT_MEMORY || r.kind == RL_EXIT_TIMEOUT);
     assert_int_equal(count_processes("98761"), 0);
+    ends_what_ends_its_init(plain,
+                            "pwd; mkdir a; touch a/b; (setsid sleep 98758 &) ; (setsid yes 98758 "
+                            "&) ; sleep 0.2; kill -KILL $PPID; sleep 98758",
+                            SIGKILL);
+    ends_what_ends_its_init(plain, "pwd; touch a; kill -TERM $PPID; sleep 98758", SIGTERM);
+    r = run_in(plain, hello, NULL, false, NULL);
+    assert_int_equal(r.code, 3);
     rl_sandbox_close(plain);
 }
 
@@ -239,6 +304,59 @@ static void says_what_is_missing(void **state) {
     assert_non_null(strstr(err.text, "sandbox.python"));
 }
 
+static void copy_file(const char *from, const char *to) {
+    static char piece[1 << 16];
+    size_t n;
+    FILE *in = fopen(from, "re"), *out = fopen(to, "we");
+    assert_non_null(in);
+    assert_non_null(out);
+    while ((n = fread(piece, 1, sizeof piece, in)) > 0) {
+        assert_int_equal(fwrite(piece, 1, n, out), n);
+    }
+    fclose(in);
+    assert_int_equal(fclose(out), 0);
+    assert_int_equal(chmod(to, 0755), 0);
+}
+
+/* What a program sees of the parent of its interpreter's folder. */
+static void expect_beside(const char *parent, const char *folder, bool beside) {
+    char path[128], code[256], secret[128];
+    rl_sandbox_opts opts = usual_opts();
+    rl_sandbox *own;
+    rl_err err;
+    snprintf(secret, sizeof secret, "%s/secret", parent);
+    snprintf(path, sizeof path, "%s/%s", parent, folder);
+    assert_int_equal(mkdir(path, 0755), 0);
+    snprintf(path, sizeof path, "%s/%s/python3", parent, folder);
+    copy_file(rl_sandbox_python(jail), path);
+    assert_true(put(secret, "x"));
+    opts.python = path;
+    assert_ok(rl_sandbox_open(&opts, &own, &err));
+    snprintf(code, sizeof code, "import posix\nprint('secret' in posix.listdir('%s'))", parent);
+    const char *argv[] = {path, "-I", "-S", "-c", code, NULL};
+    rl_report r = run_in(own, argv, NULL, false, NULL);
+    assert_text(r.out, r.out_len, beside ? "True\n" : "False\n");
+    rl_sandbox_close(own);
+    assert_int_equal(unlink(path), 0);
+    *strrchr(path, '/') = '\0';
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(unlink(secret), 0);
+}
+
+static void shows_the_folder_of_its_interpreter(void **state) {
+    (void)state;
+    char parent[] = "/var/tmp/rl-test-XXXXXX"; // the jail has a /tmp of its own
+    if (mkdtemp(parent) == NULL) {
+        print_message("skipped: no '/var/tmp' to write to\n");
+        return;
+    }
+    assert_int_equal(chmod(parent, 0755), 0);
+    expect_beside(parent, "bin", true); // and so its lib
+    expect_beside(parent, "alice", false);
+    expect_beside(parent, "cabin", false);
+    assert_int_equal(rmdir(parent), 0);
+}
+
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(survives_its_helper),
@@ -246,7 +364,9 @@ int main(void) {
         cmocka_unit_test(dies_with_its_trainer),
         cmocka_unit_test(serves_many_threads),
         cmocka_unit_test(refuses_where_namespaces_are_denied),
+        cmocka_unit_test(blames_the_program_for_its_init),
         cmocka_unit_test(runs_plain_by_name),
+        cmocka_unit_test(shows_the_folder_of_its_interpreter),
         cmocka_unit_test(says_what_is_missing),
     };
     return run_twice(tests, RL_COUNT(tests));

@@ -110,9 +110,17 @@ static void contains(void **state) {
                             "    if pid != posix.getpid(): posix.kill(pid, 0); n += 1\n"
                             "  except OSError: pass\n"
                             "print('ok' if n == 0 and posix.getppid() == 1 else n)"},
-        {"signals to init", "import posix\n"
-                            "posix.kill(1, 9); posix.kill(1, 19); posix.kill(1, 11)\n"
+        {"signals to init", "import posix, time\n"
+                            "for n in range(1, 65): posix.kill(1, n)\n"
+                            "posix.kill(1, 15); posix.kill(1, 17); time.sleep(0.3)\n"
                             "print('ok')"},
+        {"limits of init", "import resource, time\n"
+                           "try: resource.prlimit(1, resource.RLIMIT_CPU, (1, 1))\n"
+                           "except OSError as e: print('ok' if e.errno == 38 else e)"},
+        {"limits of its own", "import resource\n"
+                              "resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))\n"
+                              "now = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+                              "print('ok' if now == (20, 20) else now)"},
         {"devices", "import posix\n"
                     "n = posix.write(posix.open('/dev/null', posix.O_WRONLY), b'x')\n"
                     "n += len(posix.read(posix.open('/dev/urandom', posix.O_RDONLY), 9))\n"
