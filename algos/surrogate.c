@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "rl/core/assert.h"
+#include "rl/core/fmath.h"
 
 // Trainable tokens and samples of what is kept: the denominators.
 typedef struct totals {
@@ -92,7 +93,7 @@ static void add_sample(const rl_surrogate *spec, const rl_batch *batch, const rl
                        const double *logp, double weight, int32_t n_tokens, double *d_logp,
                        rl_loss *out, sums *sum) {
     bool by_token = spec->ratio == RL_RATIO_TOKEN;
-    double ratio = by_token ? 0 : exp(mean_log_ratio(batch, s, logp, n_tokens));
+    double ratio = by_token ? 0 : rl_exp(mean_log_ratio(batch, s, logp, n_tokens));
     term p = by_token ? (term){0} : policy_term(spec, s->advantage, ratio);
     double value = 0;
     for (uint32_t t = s->tok_begin; t < s->tok_end; t++) {
@@ -100,7 +101,7 @@ static void add_sample(const rl_surrogate *spec, const rl_batch *batch, const rl
             continue;
         }
         if (by_token) {
-            ratio = exp(log_ratio(batch, logp, t));
+            ratio = rl_exp(log_ratio(batch, logp, t));
             p = policy_term(spec, s->advantage, ratio);
             sum->low += p.low;
             sum->high += p.high;
@@ -111,7 +112,7 @@ static void add_sample(const rl_surrogate *spec, const rl_batch *batch, const rl
         // counted n_tokens times: the same slope per token as for token ratios.
         d_logp[t] = weight * p.slope;
         if (spec->kl_coef != 0) {
-            double d = batch->logp_ref[t] - logp[t], e = exp(d);
+            double d = batch->logp_ref[t] - logp[t], e = rl_exp(d);
             sum->kl += e - d - 1;
             value += spec->kl_coef * (e - d - 1);
             d_logp[t] += weight * spec->kl_coef * (1 - e);

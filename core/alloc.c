@@ -11,7 +11,7 @@
 
 static atomic_uint_fast64_t n_allocated;
 
-static _Noreturn void out_of_memory(size_t n, size_t size, const char *caller) {
+void rl_alloc_failed(size_t n, size_t size, const char *caller) {
     fprintf(stderr, "rl-train: out of memory: %zu x %zu bytes wanted by '%s'\n", n, size, caller);
     abort();
 }
@@ -19,7 +19,7 @@ static _Noreturn void out_of_memory(size_t n, size_t size, const char *caller) {
 void *rl_alloc_at(size_t n, size_t size, const char *caller) {
     void *ptr = calloc(n > 0 ? n : 1, size > 0 ? size : 1);
     if (ptr == NULL) {
-        out_of_memory(n, size, caller);
+        rl_alloc_failed(n, size, caller);
     }
     atomic_fetch_add_explicit(&n_allocated, 1, memory_order_relaxed);
     return ptr;
@@ -32,7 +32,7 @@ void *rl_realloc_at(void *ptr, size_t n, size_t size, const char *caller) {
         grown = realloc(ptr, bytes > 0 ? bytes : 1);
     }
     if (grown == NULL) {
-        out_of_memory(n, size, caller);
+        rl_alloc_failed(n, size, caller);
     }
     atomic_fetch_add_explicit(&n_allocated, 1, memory_order_relaxed);
     return grown;
@@ -70,6 +70,9 @@ rl_status rl_try_alloc(size_t bytes, const char *key, void **out, rl_err *err) {
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     }
     if (ptr == NULL || ptr == MAP_FAILED) {
+        if (key == NULL) {
+            return rl_fail(err, RL_MEMORY, "no memory for %.1f MiB", (double)bytes / 1048576.0);
+        }
         return rl_fail(err, RL_MEMORY, "no memory for %.1f MiB; try a smaller '%s'",
                        (double)bytes / 1048576.0, key);
     }

@@ -9,7 +9,7 @@
 
 // Sizes beyond these are nonsense; products of any two fit 64 bits.
 enum { WIDTH_MAX = 1 << 20, VOCAB_MAX = 1 << 26, LAYERS_MAX = 1 << 12, HEADS_MAX = 1 << 14 };
-enum { POSITIONS_MAX = 1 << 30 };
+enum { POSITIONS_MAX = 1 << 22 };
 
 /* Reads keys of one object; the first failure stays, later calls do nothing. */
 typedef struct reader {

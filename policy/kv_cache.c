@@ -51,9 +51,10 @@ static rl_status make_tables(rl_kv_cache *cache, int64_t n_slots, rl_err *err) {
 rl_status rl_kv_cache_init(rl_kv_cache *cache, const rl_policy *policy, rl_err *err) {
     int32_t n_layers = policy->config.n_layers;
     int64_t page_bytes = 2 * n_layers * layer_bytes(policy, RL_KV_PAGE);
-    // Half of the machine's memory; a sequence of the model's full length must fit.
+    // Half of the machine's memory. Some of it must be had at all; what a step really needs is
+    // asked for page by page.
     int64_t n_pages = memory_bytes() / 2 / page_bytes;
-    int64_t least = (policy->config.max_positions + RL_KV_PAGE - 1) / RL_KV_PAGE;
+    int64_t least = 1;
     rl_status status;
 
     *cache = (rl_kv_cache){.be = policy->be, .page_bytes = (size_t)page_bytes};
@@ -68,11 +69,10 @@ rl_status rl_kv_cache_init(rl_kv_cache *cache, const rl_policy *policy, rl_err *
         n_pages /= 2; // an address-space limit: take what there is
     }
     if (status != RL_OK) {
-        return rl_fail(err, status,
-                       "no memory for keys and values of %lld tokens (%.0f MiB); try a smaller "
-                       "'rollout.max_batch'",
-                       (long long)n_pages * RL_KV_PAGE,
-                       (double)n_pages * (double)page_bytes / 1048576.0);
+        return rl_fail(
+            err, status,
+            "no memory for keys and values of %lld tokens (%.0f MiB); choose a smaller model",
+            (long long)n_pages * RL_KV_PAGE, (double)n_pages * (double)page_bytes / 1048576.0);
     }
     cache->n_pages = (int32_t)n_pages;
     cache->k = rl_alloc((size_t)n_layers, sizeof *cache->k);

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "rl/core/assert.h"
+#include "rl/core/fmath.h"
 #include "rl/policy/optim.h"
 
 double rl_lr_at(const rl_optim_opts *opts, int64_t k, int64_t n_updates) {
@@ -22,7 +23,7 @@ double rl_lr_at(const rl_optim_opts *opts, int64_t k, int64_t n_updates) {
         left = 1 - x;
         break;
     case RL_SCHEDULE_COSINE:
-        left = 0.5 * (1 + cos(pi * x));
+        left = 0.5 * (1 + rl_cos(pi * x));
         break;
     }
     return opts->lr * (opts->min_lr_ratio + (1 - opts->min_lr_ratio) * left);

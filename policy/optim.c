@@ -59,7 +59,9 @@ rl_status rl_optim_new(const rl_optim_opts *opts, rl_policy *policy, rl_optim **
     }
     if (status != RL_OK) {
         rl_optim_free(optim);
-        return status;
+        return rl_fail(err, status,
+                       "no memory for AdamW's moments (2 x %.0f MiB); choose a smaller model",
+                       (double)bytes / 1048576.0);
     }
     int64_t n = rl_policy_params(policy)->n_values;
     rl_op_fill(optim->be, rl_tensor_1d(RL_DTYPE_F32, optim->m, 0, n), 0);

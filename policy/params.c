@@ -33,8 +33,12 @@ rl_status rl_params_init(rl_params *params, const rl_model_config *config, rl_ba
         status = rl_buffer_alloc(be, n_bytes, &params->grad, err);
     }
     if (status != RL_OK) {
+        const char *what = params->value == NULL ? "weights" : "gradients";
+        long long n_values = params->n_values;
         rl_params_release(params, be);
-        return status;
+        return rl_fail(err, status,
+                       "no memory for the %s of %lld parameters (%.0f MiB); choose a smaller model",
+                       what, n_values, (double)n_bytes / 1048576.0);
     }
     params->item = rl_alloc((size_t)params->n_items, sizeof *params->item);
     for (int32_t i = 0; i < params->n_items; i++) {

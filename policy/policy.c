@@ -124,7 +124,8 @@ static rl_status make_rope_table(rl_policy *policy, rl_err *err) {
     rl_status status =
         rl_buffer_alloc(policy->be, (size_t)config->max_positions * row_bytes, &policy->rope, err);
     if (status != RL_OK) {
-        return status;
+        return rl_fail(err, status, "no memory for the rotary table of %d positions",
+                       config->max_positions);
     }
     policy->rope_table =
         rl_tensor_2d(RL_DTYPE_F32, policy->rope, 0, config->max_positions, config->head_dim);
@@ -177,7 +178,9 @@ static rl_status fill_policy(rl_policy *policy, const rl_checkpoint *checkpoint,
     carve_all_packed(policy, &carver);
     status = rl_buffer_alloc(policy->be, carver.used, &policy->packed, err);
     if (status != RL_OK) {
-        return status;
+        return rl_fail(err, status,
+                       "no memory for the packed weights (%.0f MiB); choose a smaller model",
+                       (double)carver.used / 1048576.0);
     }
     carver = (rl_carver){.buffer = policy->packed};
     carve_all_packed(policy, &carver);

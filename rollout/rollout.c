@@ -15,7 +15,7 @@ static const rl_key keys[] = {
                "attempts in a row, each shown the feedback on the one before"),
     RL_KEY_ROW(rl_rollout_opts, max_new_tokens, "256", 1, 1 << 24, 0,
                "length limit of a completion"),
-    RL_KEY_ROW(rl_rollout_opts, temperature, "1.0", 0, 100, RL_KEY_OPEN_MIN,
+    RL_KEY_ROW(rl_rollout_opts, temperature, "1.0", 1e-3, 100, 0,
                "what logits are divided by when sampling"),
     RL_KEY_ROW(rl_rollout_opts, max_batch, "64", 1, 1 << 16, RL_KEY_RESUME_FREE,
                "completions generated at a time"),

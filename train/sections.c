@@ -66,12 +66,22 @@ static const rl_key eval_keys[] = {
     RL_KEY_ROW(rl_eval_opts, temperature, "0", 0, 100, RL_KEY_RESUME_FREE,
                "sampling temperature of an evaluation; 0 is greedy"),
 };
+static rl_status check_eval(const void *opts, rl_err *err) {
+    const rl_eval_opts *eval = opts;
+    if (eval->temperature > 0 && eval->temperature < 1e-3) {
+        return rl_fail(err, RL_BAD_RECIPE,
+                       "'eval.temperature' is %g; take 0 for greedy, or at least 0.001",
+                       eval->temperature);
+    }
+    return RL_OK;
+}
 static const rl_section eval_section = {
     .name = "eval",
     .doc = "measuring on problems that are not trained on",
     .size = sizeof(rl_eval_opts),
     .keys = eval_keys,
     .n_keys = sizeof eval_keys / sizeof eval_keys[0],
+    .check = check_eval,
 };
 
 static const rl_key log_keys[] = {

@@ -1,5 +1,6 @@
 #include <math.h>
 
+#include "rl/core/fmath.h"
 #include "rl/tensor/tensor.h"
 #include "tensor/cpu/back_kern.h"
 #include "tensor/cpu/cpu_ops.h"
@@ -37,8 +38,8 @@ void rl_cpu_adamw(rl_backend *be, rl_tensor param, rl_tensor m, rl_tensor v, rl_
                 .beta1_left = (float)(1 - hyper->beta1),
                 .beta2 = (float)hyper->beta2,
                 .beta2_left = (float)(1 - hyper->beta2),
-                .step = (float)(hyper->lr / (1 - pow(hyper->beta1, t))),
-                .root = (float)sqrt(1 - pow(hyper->beta2, t)),
+                .step = (float)(hyper->lr / (1 - rl_pow(hyper->beta1, t))),
+                .root = (float)sqrt(1 - rl_pow(hyper->beta2, t)),
                 .eps = (float)hyper->eps,
             },
     };

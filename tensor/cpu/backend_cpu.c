@@ -13,7 +13,7 @@ const char *const rl_kernels_names[] = {"auto", "ref", "avx2", "avx512", NULL};
 
 static rl_status cpu_alloc(rl_backend *be, size_t bytes, rl_buffer **out, rl_err *err) {
     void *host;
-    rl_status status = rl_try_alloc(bytes, "compute.micro_tokens", &host, err);
+    rl_status status = rl_try_alloc(bytes, NULL, &host, err);
     (void)be;
     *out = NULL;
     if (status == RL_OK) {
@@ -85,7 +85,10 @@ void *rl_cpu_scratch(rl_cpu *cpu, size_t bytes) {
             rl_err err;
             void *ptr;
             block->bytes = size > least ? size : least;
-            RL_ASSERT(rl_try_alloc(block->bytes, "compute.micro_tokens", &ptr, &err) == RL_OK);
+            if (rl_try_alloc(block->bytes, NULL, &ptr, &err) != RL_OK) {
+                rl_alloc_failed(block->bytes, 1,
+                                "an operation's scratch; try a smaller 'compute.micro_tokens'");
+            }
             block->ptr = ptr;
         }
         if (block->bytes - cpu->top.used >= size) {

@@ -102,6 +102,8 @@ static const bad_case bad[] = {
     {GOOD, "rewards=[{", 1, {"--set"}},
     {GOOD, "algo.name=none", 1, {"unknown algorithm 'none'"}},
     {GOOD, "rollout.turns=20", 1, {"samples a step"}},
+    {GOOD, "rollout.temperature=1e-50", 1, {"'rollout.temperature'"}},
+    {GOOD, "eval.temperature=1e-50", 1, {"'eval.temperature'"}},
     {GOOD, "rollout.temperature=0", 1, {"rollout.temperature"}},
     // Rules between sections are told with mistakes in a value, and with each other.
     {"{" MODEL "," DATA "," REWARDS ", \"algo\": {\"name\": \"murphy\"}, \"run\": {\"steps\": -1}, "

@@ -25,10 +25,13 @@ void rl_free(void *ptr);
 
 /*
  * Large zeroed memory, aligned to 2 MiB and advised to use huge pages. `key` is the recipe key to
- * lower when it does not fit, used in the sentence. Free with rl_free_large and the same byte
- * count.
+ * lower when it does not fit, used in the sentence; NULL where the caller words it. Free with
+ * rl_free_large and the same byte count.
  */
 rl_status rl_try_alloc(size_t bytes, const char *key, void **out, rl_err *err) RL_MUST_USE;
+/* Ends the process with the size and who wanted it: for callers that cannot go on and cannot
+ * report. */
+_Noreturn void rl_alloc_failed(size_t n, size_t size, const char *caller);
 void rl_free_large(void *ptr, size_t bytes);
 
 /* Heap blocks handed out since the program began (small and large): for tests that forbid
