@@ -17,7 +17,7 @@ extern const char rl_text_harness_judge[];
 /* Compiling takes four times as long as starting Python, so it is done once. */
 rl_status rl_harness_make(rl_sandbox *sandbox, rl_harness *out, rl_err *err) {
     static const char compiler[] =
-        "import sys, marshal, posix\n"
+        "import sys, marshal, posix, _ctypes\n" // the last is for the harness itself
         "code = memoryview(marshal.dumps(compile(sys.stdin.read(), '<harness>', 'exec')))\n"
         "while code: code = code[posix.write(3, code):]\n";
     const char *argv[] = {rl_sandbox_python(sandbox), "-I", "-S", "-c", compiler, NULL};

@@ -326,6 +326,15 @@ static void fails_cheats_on_check(void **state) {
          "def zero(xs):\n    global poly\n    poly = lambda *a: 0\n    return 0", 0, 1},
         {"module replaced", by_helper, "zero", is_zero,
          "math.pow = lambda *a: 0\ndef zero(xs): return 0", 0, 1},
+        {"helpers that end in a decorator",
+         "from functools import lru_cache as kept\ndef two(): return 2\n\n@kept\ndef f(x):\n", "f",
+         "def check(candidate):\n    assert kept and candidate(1) == two()\n",
+         "def f(x): return x + 1", 1, 1},
+        {"helpers with a class",
+         "class Box:\n    def __init__(self, x): self.x = x\n\ndef box(x): return Box(x)\n\n"
+         "def f(b):\n",
+         "f", "def check(candidate):\n    assert candidate(box(2)) == candidate(Box(2)) == 3\n",
+         "def f(b): return b.x + 1", 1, 1},
         {"honest to the end", NULL, "f", at_end, "def f(x): return x + 1", 2, 2},
         {"wrong at the end", NULL, "f", at_end, "def f(x): return 2", 1, 2},
         {"honest inside", NULL, "f", inner, "def f(x): return x + 1", 2, 2},
@@ -343,6 +352,38 @@ static void fails_cheats_on_check(void **state) {
                      verdict.feedback != NULL ? verdict.feedback : "");
         }
     }
+}
+
+/* In plain mode both processes are one user's, and the host's /proc is in sight. */
+static void hides_the_judge(void **state) {
+    static const char program[] =
+        "import os\njudge = '/proc/%d/' % os.getppid()\ndef f():\n    open = []\n"
+        "    for name in ('mem', 'fd/0', 'fd/3', 'environ', 'maps'):\n        try:\n"
+        "            os.close(os.open(judge + name, os.O_RDONLY if name != 'fd/3' else "
+        "os.O_WRONLY))\n            open.append(name)\n        except PermissionError: pass\n"
+        "    return open";
+    static const char *const tests[] = {"assert f() == []"};
+    rl_problem problem = {.id = "plain", .tests = tests, .n_tests = 1};
+    rl_sandbox_opts opts = {.mode = RL_SANDBOX_PLAIN,
+                            .workers = 1,
+                            .cpu_ms = 1000,
+                            .wall_ms = 2000,
+                            .mem_mb = 256,
+                            .out_kb = 64,
+                            .processes = 32,
+                            .python = ""};
+    int32_t chosen[2];
+    rl_sandbox *plain;
+    void *self;
+    rl_err err;
+    (void)state;
+    rl_section_defaults(row->options, arena, chosen);
+    assert_ok(rl_sandbox_open(&opts, &plain, &err));
+    assert_ok(row->open(&self, chosen, plain, &err));
+    rl_verdict verdict = verify_with(self, &problem, program);
+    row->close(self);
+    rl_sandbox_close(plain);
+    assert_kind("plain", &verdict, RL_VERDICT_PASS);
 }
 
 static void does_not_lend_the_tests_tools(void **state) {
@@ -670,6 +711,7 @@ int main(void) {
         cmocka_unit_test(fails_cheats),
         cmocka_unit_test(fails_cheats_on_tests),
         cmocka_unit_test(fails_cheats_on_check),
+        cmocka_unit_test(hides_the_judge),
         cmocka_unit_test(does_not_lend_the_tests_tools),
         cmocka_unit_test(tells_what_failed),
         cmocka_unit_test(reads_past_nul_bytes),
