@@ -1,6 +1,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "rl/core/fs.h"
@@ -9,9 +10,13 @@
 
 static volatile sig_atomic_t stop_asked;
 
-// The first Ctrl-C ends the run after its step; the second ends the program at once.
+// The first Ctrl-C (or a polite kill) ends the run after its step; the second ends the program at
+// once.
 static void on_interrupt(int signal_number) {
+    static const char words[] =
+        "\nstopping after this step, with a checkpoint; once more stops at once\n";
     stop_asked = 1;
+    (void)!write(STDERR_FILENO, words, sizeof words - 1);
     signal(signal_number, SIG_DFL);
 }
 
@@ -21,6 +26,7 @@ static void watch_interrupt(void) {
     action.sa_handler = on_interrupt;
     action.sa_flags = SA_RESTART;
     sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
 }
 
 // A recipe is taken as named, else from the folder that cmake --install filled.
@@ -36,9 +42,13 @@ static const char *find_recipe(const char *name, rl_arena *arena) {
 }
 
 static void print_errors(const rl_errors *errors) {
-    fprintf(stderr, "%s", rl_str_text(&errors->text));
+    for (const char *line = rl_str_text(&errors->text); *line != '\0';) {
+        size_t n = strcspn(line, "\n");
+        rl_log(RL_LOG_ERROR, "%.*s", (int)n, line);
+        line += n + (line[n] == '\n');
+    }
     if (errors->count > 1) {
-        fprintf(stderr, "%d mistakes; nothing was started\n", errors->count);
+        rl_log(RL_LOG_ERROR, "%d mistakes; nothing was started", errors->count);
     }
 }
 

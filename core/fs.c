@@ -125,9 +125,11 @@ rl_status rl_fs_mkdirs(const char *path, rl_err *err) {
         char *end = at + strcspn(at, "/");
         char kept = *end;
         *end = '\0';
-        if (mkdir(copy, 0777) != 0 && !rl_fs_is_dir(copy)) {
+        if (mkdir(copy, 0777) != 0) {
             int cause = errno == EEXIST ? ENOTDIR : errno;
-            status = rl_fs_fail(err, "make the folder", path, cause);
+            if (!rl_fs_is_dir(copy)) {
+                status = rl_fs_fail(err, "make the folder", path, cause);
+            }
         }
         *end = kept;
         at = end + strspn(end, "/");

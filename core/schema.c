@@ -443,7 +443,7 @@ void rl_section_markdown(const rl_section *section, FILE *to) {
         print_cell(default_text(key), to);
         fputs(" | ", to);
         print_cell(key->doc, to);
-        fputs((key->flags & RL_KEY_RESUME_FREE) != 0 ? " (may change on resume) |\n" : " |\n", to);
+        fputs(" |\n", to);
         rl_str_release(&domain);
     }
     fputc('\n', to);

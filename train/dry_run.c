@@ -1,5 +1,7 @@
 #include <stdio.h>
+#include <unistd.h>
 
+#include "rl/core/log.h"
 #include "rl/policy/score.h"
 #include "rl/train/trainer.h"
 #include "train/setup.h"
@@ -30,6 +32,7 @@ static void print_budget(const setup *s, FILE *to) {
     double kv = 8.0 * config->n_layers * config->n_kv_heads * config->head_dim;
     double cache =
         kv * (r->rollout.prompts * r->data.max_prompt_tokens + samples * r->rollout.max_new_tokens);
+    double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     int32_t pool = rl_dataset_size(s->train) - rl_dataset_skipped(s->train);
     fprintf(to, "\nsteps: %d of %d prompts, %.2f epochs of %d problems\n", r->run.steps,
             r->rollout.prompts, (double)r->run.steps * r->rollout.prompts / pool, pool);
@@ -45,6 +48,13 @@ static void print_budget(const setup *s, FILE *to) {
             "key-value cache %.2f if every attempt is as long as allowed%s)\n",
             (weights * 5 + train + cache) / gib, weights * 5 / gib, train / gib, cache / gib,
             r->rollout.turns > 1 ? " and fails, without feedback" : "");
+    if (weights * 5 + train + cache > machine) {
+        fprintf(to,
+                "this machine has %.2f GiB; if memory runs out, lower rollout.prompts, "
+                "rollout.group_size, "
+                "rollout.max_new_tokens or compute.micro_tokens\n",
+                machine / gib);
+    }
 }
 
 static rl_status print_first_prompt(const setup *s, FILE *to, rl_err *err) {
@@ -71,10 +81,12 @@ static rl_status print_first_prompt(const setup *s, FILE *to, rl_err *err) {
 rl_status rl_trainer_dry_run(const rl_recipe *recipe, bool overwrite, FILE *to, rl_err *err) {
     setup s = {0};
     rl_str effective = {0};
-    rl_status status = setup_check_folder(recipe, overwrite, err);
-    if (status == RL_OK) {
-        status = setup_open_light(&s, recipe, err);
+    rl_status status;
+    // Nothing is written, so a folder that cannot be used is worth a word only.
+    if (setup_check_folder(recipe, overwrite, err) != RL_OK) {
+        rl_log(RL_LOG_WARN, "%s", err->text);
     }
+    status = setup_open_light(&s, recipe, err);
     if (status == RL_OK) {
         rl_recipe_print(recipe, &effective);
         fputs(rl_str_text(&effective), to);

@@ -54,7 +54,8 @@ static void keep(kept *k, const rl_rollout_result *part) {
         *s = b->sample[i];
         s->group += all->n_groups;
         s->parent += s->parent >= 0 ? all->n_samples : 0;
-        k->all.story[all->n_samples + i] = (rl_sample_story){.solved = part->story[i].solved};
+        k->all.story[all->n_samples + i] =
+            (rl_sample_story){.solved = part->story[i].solved, .verdict = part->story[i].verdict};
         for (int32_t j = 0; j < k->n_parts; j++) {
             all->reward_part[(all->n_samples + i) * k->n_parts + j] =
                 b->reward_part[i * k->n_parts + j];

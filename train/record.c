@@ -171,7 +171,9 @@ void record_rollout(const rl_rollout_result *result, const rl_judge *judge, int3
                     const char *prefix, rl_metrics *out) {
     const rl_batch *batch = &result->batch;
     tally reward = {0};
+    int32_t unreadable = 0;
     for (int32_t i = 0; i < batch->n_samples; i++) {
+        unreadable += result->story[i].verdict == RL_VERDICT_UNREADABLE;
         if (batch->sample[i].scored) {
             tally_add(&reward, batch->sample[i].reward);
         }
@@ -189,6 +191,7 @@ void record_rollout(const rl_rollout_result *result, const rl_judge *judge, int3
     }
     put_turns(result, prefix, out);
     put_lengths(batch, prefix, out);
+    rl_metrics_put(out, unreadable, "%sverdicts/unreadable", prefix);
     rl_metrics_put(out, result->n_ok, "%ssandbox/ok", prefix);
     rl_metrics_put(out, result->n_fail, "%ssandbox/fail", prefix);
     rl_metrics_put(out, result->n_timeout, "%ssandbox/timeout", prefix);

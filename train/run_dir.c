@@ -42,6 +42,10 @@ static rl_status judge(const char *path, bool overwrite, rl_arena *arena, char *
                 (*name)[i]);
         }
     }
+    // What was stopped before its first step left its recipe only.
+    if (status == RL_OK && *n == 1 && strcmp((*name)[0], effective_name) == 0) {
+        return RL_OK;
+    }
     if (status == RL_OK && *n > 0 && !overwrite) {
         return rl_fail(
             err, RL_BAD_RECIPE,

@@ -1,5 +1,6 @@
 #include "train/setup.h"
 
+#include "rl/core/fs.h"
 #include "rl/core/log.h"
 #include "rl/train/run_dir.h"
 
@@ -96,7 +97,12 @@ static bool runs_tests(const rl_recipe *recipe) {
 
 static rl_status open_data(setup *s, const char *path, const char *key, rl_dataset **out,
                            rl_err *err) {
-    rl_status status = rl_dataset_load(path, s->recipe->data.system, out, err);
+    rl_status status;
+    if (!rl_fs_exists(path)) {
+        return rl_fail(err, RL_IO, "'%s' names '%s', which is not there; set it with --set %s=FILE",
+                       key, path, key);
+    }
+    status = rl_dataset_load(path, s->recipe->data.system, out, err);
     if (status == RL_OK && runs_tests(s->recipe)) {
         status = rl_dataset_require_tests(*out, err);
     }

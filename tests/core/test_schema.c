@@ -258,7 +258,7 @@ static void test_documentation(void **state) {
     static const char *const markdown[] = {
         "## algo.murphy\n\ncredit over a tree.\n\n",
         "| `credit` | max or mean | mean | how later turns pay \\| back |\n",
-        "| `clip` | a number in (0, 1] | 0.2 | width of the clip (may change on resume) |\n",
+        "| `clip` | a number in (0, 1] | 0.2 | width of the clip |\n",
         "| `tags` | a list of texts | [\"a\", \"b\"] | words |\n",
         NULL,
     };
