@@ -77,8 +77,8 @@ bool rl_jail_run_program(const rl_jail_start *start);
 rl_status rl_jail_ns_start(const rl_jail_start *start, pid_t *init, rl_err *err);
 /* Also makes the job's folder, which init removes at the end. */
 rl_status rl_jail_plain_start(const rl_jail_start *start, pid_t *init, rl_err *err);
-/* Starts a process that removes the folder an init has left; 0 when there is nothing to do. */
-pid_t rl_jail_plain_clean(const rl_jail *jail, int32_t slot, const char *folder);
+/* Removes the folder, in a process of its own if init has left anything in it. */
+void rl_jail_plain_clean(const rl_jail *jail, int32_t slot, const char *folder);
 
 /* Chooses the spare user ids; fails when started as the host's root without any. */
 rl_status rl_jail_ns_probe(rl_jail *jail, rl_err *err);
@@ -102,9 +102,10 @@ rl_usage rl_limits_usage(pid_t init);
 /* Sends SIGKILL to the descendants of init; returns how many there were. */
 int32_t rl_limits_kill_below(pid_t init);
 /*
- * Sends SIGKILL to the children of this process that are not spared and to their descendants, and
- * reaps those that have ended; returns how many children there were.
+ * Sends SIGKILL to the children of this process that are in a session other than its own, and to
+ * their descendants, and reaps those that have ended; returns how many children there were. A
+ * program is in a session of its own and cannot come back; inits stay in the helper's.
  */
-int32_t rl_limits_kill_strays(bool (*spared)(pid_t pid));
+int32_t rl_limits_kill_strays(void);
 
 #endif

@@ -144,19 +144,10 @@ static int64_t milliseconds(struct timeval t) {
     return (int64_t)t.tv_sec * 1000 + t.tv_usec / 1000;
 }
 
-static bool is_known(pid_t pid) {
-    for (int32_t i = 0; i < jail.workers; i++) {
-        if ((slots[i].state == SLOT_RUNNING && slots[i].init == pid) || slots[i].cleaner == pid) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Ends what jobs left when they ended their init. A killed process may linger in the kernel. */
 static void end_strays(void) {
     int64_t until = jail_now_ms() + STRAYS_MS;
-    while (rl_limits_kill_strays(is_known) > 0 && jail_now_ms() < until) {
+    while (rl_limits_kill_strays() > 0 && jail_now_ms() < until) {
         (void)poll(NULL, 0, 1);
     }
 }
@@ -170,9 +161,7 @@ static void reap(int signals) {
     }
     while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
         for (int32_t i = 0; i < jail.workers; i++) {
-            slots[i].cleaner = slots[i].cleaner == pid ? 0 : slots[i].cleaner;
             if (slots[i].state == SLOT_RUNNING && slots[i].init == pid) {
-                slots[i].init = 0; // its number is free from now on
                 if (jail.mode == RL_SANDBOX_PLAIN) {
                     end_strays();
                 }

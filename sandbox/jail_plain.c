@@ -98,15 +98,13 @@ rl_status rl_jail_plain_start(const rl_jail_start *start, pid_t *init, rl_err *e
     return RL_OK;
 }
 
-pid_t rl_jail_plain_clean(const rl_jail *jail, int32_t slot, const char *folder) {
-    pid_t pid;
+void rl_jail_plain_clean(const rl_jail *jail, int32_t slot, const char *folder) {
     if (rmdir(folder) == 0 || errno == ENOENT) {
-        return 0;
+        return;
     }
     // As the job's user, for the job chose what is in there; and beside the loop, for it may be
     // much.
-    pid = fork();
-    if (pid == 0) {
+    if (fork() == 0) {
         rl_err err;
         rl_jail_close_from(STDERR_FILENO + 1);
         if (take_ids(jail, slot, &err) == RL_OK) {
@@ -114,5 +112,4 @@ pid_t rl_jail_plain_clean(const rl_jail *jail, int32_t slot, const char *folder)
         }
         _exit(0);
     }
-    return pid > 0 ? pid : 0;
 }

@@ -344,12 +344,6 @@ static void drain_last(jail_stream *stream) {
     }
 }
 
-static void clean_up(jail_slot *slot) {
-    if (slot->jail->mode == RL_SANDBOX_PLAIN && slot->cleaner == 0) {
-        slot->cleaner = rl_jail_plain_clean(slot->jail, slot->index, slot->folder);
-    }
-}
-
 void slot_reaped(jail_slot *slot, int init_status, int64_t cpu_ms, int64_t peak_bytes,
                  int64_t now_ms) {
     rl_jail_note note;
@@ -375,7 +369,9 @@ void slot_reaped(jail_slot *slot, int init_status, int64_t cpu_ms, int64_t peak_
     for (int i = 0; i < 3; i++) {
         drain_last(stream[i]);
     }
-    clean_up(slot);
+    if (slot->jail->mode == RL_SANDBOX_PLAIN) {
+        rl_jail_plain_clean(slot->jail, slot->index, slot->folder);
+    }
     report.out = (const char *)slot->out.kept.ptr;
     report.out_len = slot->out.kept.len;
     report.err = (const char *)slot->err.kept.ptr;

@@ -35,7 +35,6 @@ typedef struct jail_slot {
     size_t at;        // bytes read or written of it
     rl_wire_job job;
     pid_t init;
-    pid_t cleaner;               // plain mode: removes what an earlier init left; 0 when none
     char folder[RL_JAIL_FOLDER]; // plain mode: the job's
     int in_fd, status_fd;        // -1 when closed
     size_t in_at;

@@ -170,23 +170,18 @@ int32_t rl_limits_kill_below(pid_t init) {
     return n;
 }
 
-typedef struct stray_hunt {
-    bool (*spared)(pid_t pid);
-    int32_t n;
-} stray_hunt;
-
 static void end_stray(pid_t pid, void *context) {
-    stray_hunt *hunt = context;
-    if (!hunt->spared(pid)) {
-        hunt->n++;
+    pid_t session = getsid(pid);
+    if (session >= 0 && session != getsid(0)) {
+        *(int32_t *)context += 1;
         (void)rl_limits_kill_below(pid);
         (void)kill(pid, SIGKILL);
         (void)waitpid(pid, NULL, WNOHANG);
     }
 }
 
-int32_t rl_limits_kill_strays(bool (*spared)(pid_t pid)) {
-    stray_hunt hunt = {.spared = spared};
-    walk(getpid(), 0, end_stray, &hunt);
-    return hunt.n;
+int32_t rl_limits_kill_strays(void) {
+    int32_t n = 0;
+    walk(getpid(), 0, end_stray, &n);
+    return n;
 }
