@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -136,6 +137,31 @@ rl_status rl_fs_mkdirs(const char *path, rl_err *err) {
     }
     rl_free(copy);
     return status;
+}
+
+rl_status rl_fs_lock(const char *folder, int *lock, rl_err *err) {
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *lock = -1;
+    if (fd < 0) {
+        return rl_fs_fail(err, "open", folder, errno);
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        int cause = errno;
+        close(fd);
+        if (cause == EWOULDBLOCK) {
+            return rl_fail(err, RL_BAD_RECIPE,
+                           "folder '%s' is in use by another run; choose another", folder);
+        }
+        return rl_fs_fail(err, "lock", folder, cause);
+    }
+    *lock = fd;
+    return RL_OK;
+}
+
+void rl_fs_unlock(int lock) {
+    if (lock >= 0) {
+        close(lock);
+    }
 }
 
 /* Removes one name in an open folder, and what lies below it; 0 or a value of errno. */

@@ -8,6 +8,7 @@
 struct rl_run_dir {
     rl_arena *arena;
     const char *path, *metrics, *completions;
+    int lock; // held while the run writes
 };
 
 static const char effective_name[] = "recipe.effective.json";
@@ -79,16 +80,25 @@ rl_status rl_run_dir_open(const char *path, bool overwrite, const rl_str *effect
     rl_run_dir *dir = rl_alloc(1, sizeof *dir);
     char **name = NULL;
     size_t n;
-    rl_status status = judge(path, overwrite, arena, &name, &n, err);
+    rl_status status;
     dir->arena = arena;
+    dir->lock = -1;
     dir->path = rl_arena_strdup(arena, path);
     dir->metrics = rl_path_join(arena, path, metrics_name);
     dir->completions = rl_path_join(arena, path, completions_name);
-    for (size_t i = 0; status == RL_OK && i < n; i++) {
-        status = rl_fs_remove(rl_path_join(arena, path, name[i]), err);
-    }
+    status = judge(path, overwrite, arena, &name, &n, err);
     if (status == RL_OK) {
         status = rl_fs_mkdirs(path, err);
+    }
+    if (status == RL_OK) {
+        status = rl_fs_lock(path, &dir->lock, err);
+    }
+    if (status == RL_OK) {
+        // Again, now that nobody else can change it.
+        status = judge(path, overwrite, arena, &name, &n, err);
+    }
+    for (size_t i = 0; status == RL_OK && i < n; i++) {
+        status = rl_fs_remove(rl_path_join(arena, path, name[i]), err);
     }
     if (status == RL_OK) {
         status = rl_run_dir_file(dir, effective_name, effective_recipe, err);
@@ -103,6 +113,7 @@ rl_status rl_run_dir_open(const char *path, bool overwrite, const rl_str *effect
 
 void rl_run_dir_close(rl_run_dir *dir) {
     if (dir != NULL) {
+        rl_fs_unlock(dir->lock);
         rl_arena_free(dir->arena);
         rl_free(dir);
     }

@@ -55,6 +55,23 @@ static void a_run_is_not_overwritten_unasked(void **state) {
     rl_str_release(&recipe);
 }
 
+static void one_run_at_a_time(void **state) {
+    rl_str recipe = {0};
+    rl_run_dir *first = NULL, *second = NULL;
+    rl_err err;
+    (void)state;
+    rl_str_append(&recipe, "{}\n");
+    assert_ok(rl_run_dir_open(in(""), true, &recipe, &first, &err));
+    assert_ok(rl_run_dir_metrics(first, &recipe, &err));
+    assert_int_equal(rl_run_dir_open(in(""), true, &recipe, &second, &err), RL_BAD_RECIPE);
+    assert_non_null(strstr(err.text, "in use by another run"));
+    assert_true(rl_fs_exists(in("metrics.jsonl")));
+    rl_run_dir_close(first);
+    assert_ok(rl_run_dir_open(in(""), true, &recipe, &second, &err));
+    rl_run_dir_close(second);
+    rl_str_release(&recipe);
+}
+
 static void strange_files_are_never_removed(void **state) {
     rl_str recipe = {0};
     rl_run_dir *dir = NULL;
@@ -73,6 +90,7 @@ static void strange_files_are_never_removed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_is_not_overwritten_unasked),
+        cmocka_unit_test(one_run_at_a_time),
         cmocka_unit_test(strange_files_are_never_removed),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);

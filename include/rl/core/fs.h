@@ -54,6 +54,12 @@ bool rl_fs_is_dir(const char *path);
 int64_t rl_fs_size(const char *path); // -1 when it cannot be told
 /* Makes the folder and its parents; an existing folder is fine. */
 rl_status rl_fs_mkdirs(const char *path, rl_err *err) RL_MUST_USE;
+/*
+ * Takes a folder for this process until rl_fs_unlock or its end; RL_BAD_RECIPE when another process
+ * has it. Advisory: it keeps out only those who ask.
+ */
+rl_status rl_fs_lock(const char *folder, int *lock, rl_err *err) RL_MUST_USE;
+void rl_fs_unlock(int lock);
 /* Removes a file or a folder with all it holds; absent is fine. Symbolic links are removed, not
  * followed. */
 rl_status rl_fs_remove(const char *path, rl_err *err) RL_MUST_USE;
