@@ -45,7 +45,7 @@ static const rl_key compute_keys[] = {
     RL_CHOICE_ROW(rl_compute_opts, weights, "f32", weights_names, 0,
                   "how the forward holds the weights"),
     RL_KEY_ROW(rl_compute_opts, micro_tokens, "4096", 64, 1e9, 0,
-               "tokens of one forward and backward; about 8 KiB of memory each per layer and 1000 "
+               "tokens of one forward and backward; about 45 KiB of memory each per layer and 1000 "
                "of width"),
 };
 static const rl_section compute_section = {

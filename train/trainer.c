@@ -100,7 +100,7 @@ static void put_step(const rl_trainer *t, const step_state *s, rl_metrics *m) {
     double rollout_s = s->result.generate_s, reward_s = s->result.reward_s;
     double train_s = s->trained - s->rolled_out;
     double decode_s = s->after.decode_s - s->before.decode_s;
-    int64_t drawn = (s->step - 1 + 1) * t->recipe->rollout.prompts;
+    int64_t drawn = s->step * t->recipe->rollout.prompts;
     int32_t pool = rl_dataset_size(t->setup.train) - rl_dataset_skipped(t->setup.train);
     rl_metrics_put(m, (double)s->step, "step");
     rl_metrics_put(m, (double)drawn / pool, "epoch");
