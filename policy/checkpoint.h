@@ -1,4 +1,5 @@
-/* An opened checkpoint, as hf_load.c makes it and hf_save.c reads it; private to policy/. */
+/* An opened checkpoint, as hf_load.c makes it and init.c and hf_save.c read it; private to
+ * policy/. */
 #ifndef RL_POLICY_CHECKPOINT_H
 #define RL_POLICY_CHECKPOINT_H
 
@@ -9,7 +10,7 @@
 #include "rl/policy/hf.h"
 #include "rl/tensor/safetensors.h"
 
-/* Either gguf, or config_text and shards. */
+/* Either gguf, or config_text and shards; no shards where weights are drawn. */
 struct rl_checkpoint {
     rl_arena *arena; // path, texts, lists
     const char *path;
@@ -18,6 +19,9 @@ struct rl_checkpoint {
 
     rl_gguf *gguf;
 
+    bool drawn; // weights come from seed
+    uint64_t seed;
+
     bool has_tokenizer;      // tokenizer.json lay in the folder when it was opened
     const char *config_text; // config.json as it is written in the folder
     size_t config_text_len;
@@ -25,5 +29,8 @@ struct rl_checkpoint {
     const char **shard_name;
     size_t n_shards;
 };
+
+/* Draws every parameter of a checkpoint that is `drawn`. */
+void rl_draw_weights(const rl_checkpoint *checkpoint, rl_params *params, rl_backend *be);
 
 #endif

@@ -227,6 +227,7 @@ rl_status rl_model_config_from_json(const rl_json *config, const rl_json *genera
     out->head_dim = read_int(&r, "head_dim", WIDTH_MAX, out->width / out->n_heads);
     out->max_positions = read_int(&r, "max_position_embeddings", POSITIONS_MAX, 2048);
     out->norm_eps = read_real(&r, "rms_norm_eps", 1e-6);
+    out->init_range = read_real(&r, "initializer_range", 0.02);
     out->tied = read_bool(&r, "tie_word_embeddings", false);
     read_rope(&r, out);
     out->bos = read_token(&r, "bos_token_id");

@@ -6,6 +6,7 @@
 #include "rl/core/alloc.h"
 #include "rl/core/assert.h"
 #include "rl/core/fs.h"
+#include "rl/core/log.h"
 #include "rl/core/map.h"
 #include "rl/tensor/ops.h"
 
@@ -126,12 +127,8 @@ static rl_status open_shards(rl_checkpoint *cp, const char *index_path, rl_err *
     return status;
 }
 
-static rl_status open_folder(rl_checkpoint *cp, rl_err *err) {
+static rl_status open_weights(rl_checkpoint *cp, rl_err *err) {
     char *index = rl_path_join(cp->arena, cp->path, "model.safetensors.index.json");
-    rl_status status = read_config(cp, err);
-    if (status != RL_OK) {
-        return status;
-    }
     cp->shard = rl_arena_alloc(cp->arena, SHARDS_MAX, sizeof(rl_safetensors *));
     cp->shard_name = rl_arena_alloc(cp->arena, SHARDS_MAX, sizeof *cp->shard_name);
     if (rl_fs_exists(rl_path_join(cp->arena, cp->path, "model.safetensors"))) {
@@ -152,25 +149,41 @@ static rl_status open_folder(rl_checkpoint *cp, rl_err *err) {
                    cp->path);
 }
 
-rl_status rl_checkpoint_open(const char *path, rl_checkpoint **out, rl_err *err) {
+static rl_status open_folder(rl_checkpoint *cp, rl_err *err) {
+    rl_status status = read_config(cp, err);
+    cp->has_tokenizer = rl_fs_exists(rl_path_join(cp->arena, cp->path, "tokenizer.json"));
+    return status == RL_OK && !cp->drawn ? open_weights(cp, err) : status;
+}
+
+static rl_status open_gguf(rl_checkpoint *cp, rl_err *err) {
+    rl_status status;
+    if (!rl_fs_exists(cp->path)) {
+        return rl_fail(err, RL_IO,
+                       "there is no model at '%s'; give a Hugging Face folder or a .gguf file",
+                       cp->path);
+    }
+    if (cp->drawn) {
+        return rl_fail(err, RL_UNSUPPORTED,
+                       "weights are drawn for a folder with config.json and tokenizer only, and "
+                       "'%s' is a file; give a folder, or take the weights of the file",
+                       cp->path);
+    }
+    status = rl_gguf_open(cp->path, &cp->gguf, err);
+    return status == RL_OK
+               ? in_model(rl_model_config_from_gguf(cp->gguf, &cp->config, err), cp->path, err)
+               : status;
+}
+
+static rl_status open_checkpoint(const char *path, bool drawn, uint64_t seed, rl_checkpoint **out,
+                                 rl_err *err) {
     rl_checkpoint *cp = rl_alloc(1, sizeof *cp);
     rl_status status;
     *out = NULL;
     cp->arena = rl_arena_new(0);
     cp->path = rl_arena_strdup(cp->arena, path);
-    if (rl_fs_is_dir(path)) {
-        status = open_folder(cp, err);
-        cp->has_tokenizer = rl_fs_exists(rl_path_join(cp->arena, path, "tokenizer.json"));
-    } else if (!rl_fs_exists(path)) {
-        status =
-            rl_fail(err, RL_IO,
-                    "there is no model at '%s'; give a Hugging Face folder or a .gguf file", path);
-    } else {
-        status = rl_gguf_open(path, &cp->gguf, err);
-        if (status == RL_OK) {
-            status = in_model(rl_model_config_from_gguf(cp->gguf, &cp->config, err), path, err);
-        }
-    }
+    cp->drawn = drawn;
+    cp->seed = seed;
+    status = rl_fs_is_dir(path) ? open_folder(cp, err) : open_gguf(cp, err);
     if (status != RL_OK) {
         rl_checkpoint_close(cp);
         return status;
@@ -178,6 +191,24 @@ rl_status rl_checkpoint_open(const char *path, rl_checkpoint **out, rl_err *err)
     cp->family = rl_family_find(cp->config.family);
     *out = cp;
     return RL_OK;
+}
+
+rl_status rl_checkpoint_open(const char *path, rl_checkpoint **out, rl_err *err) {
+    return open_checkpoint(path, false, 0, out, err);
+}
+
+rl_status rl_checkpoint_open_random(const char *path, uint64_t seed, rl_checkpoint **out,
+                                    rl_err *err) {
+    static const char *const ignored[] = {"model.safetensors", "model.safetensors.index.json",
+                                          "pytorch_model.bin"};
+    rl_status status = open_checkpoint(path, true, seed, out, err);
+    for (size_t i = 0; status == RL_OK && i < sizeof ignored / sizeof ignored[0]; i++) {
+        if (rl_fs_exists(rl_path_join((*out)->arena, path, ignored[i]))) {
+            rl_log(RL_LOG_INFO, "model: weights are drawn; '%s' of '%s' is not read", ignored[i],
+                   path);
+        }
+    }
+    return status;
 }
 
 void rl_checkpoint_close(rl_checkpoint *checkpoint) {
@@ -363,14 +394,19 @@ rl_status rl_checkpoint_read(const rl_checkpoint *checkpoint, rl_params *params,
     int64_t longest = config->width > config->mlp ? config->width : config->mlp;
     int64_t piece_values;
     float *piece;
-    rl_status status = check_all(checkpoint, params, err);
+    rl_status status;
+    RL_ASSERT(params->n_items == rl_family_count(checkpoint->family, config));
+    if (checkpoint->drawn) {
+        rl_draw_weights(checkpoint, params, be);
+        return rl_backend_sync(be, err);
+    }
+    status = check_all(checkpoint, params, err);
     if (status != RL_OK) {
         return status;
     }
     longest = rl_dim_size(config, RL_DIM_Q) > longest ? rl_dim_size(config, RL_DIM_Q) : longest;
     piece_values = longest > PIECE_VALUES ? longest : PIECE_VALUES;
     piece = rl_alloc((size_t)piece_values, sizeof *piece);
-    RL_ASSERT(params->n_items == rl_family_count(checkpoint->family, config));
     for (int32_t i = 0; i < params->n_items; i++) {
         char name[RL_NAME_MAX];
         rl_place place = rl_family_place(checkpoint->family, config, i);

@@ -24,9 +24,14 @@ static const rl_section run_section = {
     .n_keys = sizeof run_keys / sizeof run_keys[0],
 };
 
+static const char *const init_names[] = {"weights", "random", NULL};
 static const rl_key model_keys[] = {
     RL_KEY_ROW(rl_model_opts, path, "", 0, 0, RL_KEY_REQUIRED,
                "checkpoint to train: a Hugging Face folder or a .gguf file"),
+    RL_CHOICE_ROW(rl_model_opts, init, "weights", init_names, 0,
+                  "first weights: those of path, or drawn from run.seed for a folder that needs "
+                  "config.json and tokenizer files only (normal with its initializer_range, norms "
+                  "1)"),
 };
 static const rl_section model_section = {
     .name = "model",

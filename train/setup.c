@@ -125,12 +125,24 @@ static rl_status check_room(const setup *s, rl_err *err) {
     return RL_OK;
 }
 
+static rl_status open_checkpoint(setup *s, rl_err *err) {
+    const rl_model_opts *model = &s->recipe->model;
+    switch (model->init) {
+    case RL_MODEL_INIT_WEIGHTS:
+        break;
+    case RL_MODEL_INIT_RANDOM:
+        return rl_checkpoint_open_random(model->path, (uint64_t)s->recipe->run.seed, &s->checkpoint,
+                                         err);
+    }
+    return rl_checkpoint_open(model->path, &s->checkpoint, err);
+}
+
 rl_status setup_open_light(setup *s, const rl_recipe *recipe, rl_err *err) {
     const rl_gguf *gguf;
     rl_status status;
     s->recipe = recipe;
     s->arena = rl_arena_new(0);
-    status = rl_checkpoint_open(recipe->model.path, &s->checkpoint, err);
+    status = open_checkpoint(s, err);
     if (status != RL_OK) {
         return status;
     }

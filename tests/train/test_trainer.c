@@ -414,6 +414,25 @@ static void copy_model(const char *name, float norm_weight) {
     rl_arena_free(arena);
 }
 
+// A folder without weights; what such a run writes is a model like any other.
+static void a_run_may_draw_its_weights(void **state) {
+    rl_arena *arena = rl_arena_new(0);
+    char *set = rl_arena_printf(arena, "model.path=%s/bare", folder), *again;
+    const char *const sets[] = {set, "model.init=random", "run.steps=1"};
+    int64_t steps;
+    rl_err err;
+    (void)state;
+    copy_model("bare", 1);
+    assert_ok(rl_fs_remove(rl_arena_printf(arena, "%s/bare/model.safetensors", folder), &err));
+    assert_int_equal(run("unborn", (const char *const[]){set}, 1, &steps, &err), RL_IO);
+    assert_ok(run("born", sets, RL_COUNT(sets), &steps, &err));
+    assert_ok(run("born-again", sets, RL_COUNT(sets), &steps, &err));
+    assert_same_file("born", "born-again", "checkpoint-1/model.safetensors");
+    again = rl_arena_printf(arena, "model.path=%s/born/checkpoint-1", folder);
+    assert_ok(run("grown", (const char *const[]){again, "run.steps=1"}, 2, &steps, &err));
+    rl_arena_free(arena);
+}
+
 static void numbers_that_explode_stop_the_run(void **state) {
     char set[4096];
     const char *const sets[] = {set};
@@ -440,6 +459,7 @@ int main(void) {
         cmocka_unit_test(it_learns),
         cmocka_unit_test(broken_verdicts_are_left_out),
         cmocka_unit_test(dead_judges_stop_the_run),
+        cmocka_unit_test(a_run_may_draw_its_weights),
         cmocka_unit_test(numbers_that_explode_stop_the_run),
     };
     return cmocka_run_group_tests(tests, setup_folder, drop_folder);

@@ -22,6 +22,7 @@ typedef struct rl_model_config {
     int32_t vocab, width, n_layers, n_heads, n_kv_heads, head_dim, mlp;
     int32_t max_positions;
     double norm_eps;
+    double init_range; // standard deviation of weights that are drawn
     double rope_theta;
     rl_rope_kind rope_kind;
     double rope_factor, rope_low_freq, rope_high_freq; // llama3 and linear scaling

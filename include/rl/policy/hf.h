@@ -12,6 +12,13 @@
  * .gguf file. */
 typedef struct rl_checkpoint rl_checkpoint;
 rl_status rl_checkpoint_open(const char *path, rl_checkpoint **out, rl_err *err) RL_MUST_USE;
+/*
+ * A folder that gives its config.json and tokenizer only: rl_checkpoint_read draws the weights, as
+ * transformers does for a new model: matrices normal with standard deviation initializer_range,
+ * norms 1. The same seed draws the same weights. A .gguf file is refused.
+ */
+rl_status rl_checkpoint_open_random(const char *path, uint64_t seed, rl_checkpoint **out,
+                                    rl_err *err) RL_MUST_USE;
 void rl_checkpoint_close(rl_checkpoint *checkpoint); // accepts NULL
 const rl_model_config *rl_checkpoint_config(const rl_checkpoint *checkpoint);
 const rl_gguf *rl_checkpoint_gguf(const rl_checkpoint *checkpoint); // NULL for a folder

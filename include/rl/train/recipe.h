@@ -25,8 +25,12 @@ typedef struct rl_run_opts {
     double max_unknown;
 } rl_run_opts;
 
+/* Where the first weights come from. */
+typedef enum rl_model_init { RL_MODEL_INIT_WEIGHTS, RL_MODEL_INIT_RANDOM } rl_model_init;
+
 typedef struct rl_model_opts {
     const char *path;
+    rl_model_init init;
 } rl_model_opts;
 
 /* How the forward holds its weights. */
