@@ -19,10 +19,16 @@
 #include "rl/core/str.h"
 
 typedef struct code_opts {
+    rl_code_place code;
     int32_t feedback_tests, feedback_chars;
 } code_opts;
 
+static const char *const code_places[] = {"block", "block_or_all", NULL};
+
 static const rl_key code_keys[] = {
+    RL_CHOICE_ROW(code_opts, code, "block", code_places, 0,
+                  "where the program stands: in a fenced block; or, where an answer has no fence, "
+                  "the whole answer"),
     RL_KEY_ROW(code_opts, feedback_tests, "3", 1, 100, 0, "failing tests told to a later turn"),
     RL_KEY_ROW(code_opts, feedback_chars, "300", 20, 100000, 0,
                "length at which an assertion, a value or an error is cut, in bytes"),
@@ -234,8 +240,10 @@ static rl_status run_and_judge(const code_tests *self, const rl_problem *problem
 
 static rl_status code_verify(const void *opaque, const rl_problem *problem, const char *answer,
                              size_t answer_len, rl_arena *arena, rl_verdict *out, rl_err *err) {
-    static const char no_code[] =
-        "No program was found. Put the whole program into one ```python block.\n";
+    static const char *const no_code[] = {
+        [RL_CODE_BLOCK] = "No program was found. Put the whole program into one ```python block.\n",
+        [RL_CODE_BLOCK_OR_ALL] = "No program was found. Answer with the whole program.\n",
+    };
     const code_tests *self = opaque;
     size_t code_len, program_len;
     const char *code, *program;
@@ -245,10 +253,11 @@ static rl_status code_verify(const void *opaque, const rl_problem *problem, cons
     if (problem->n_tests == 0 && problem->check == NULL) {
         return rl_fail(err, RL_UNSUPPORTED, "problem '%s' has no tests", problem->id);
     }
-    code = rl_extract_code(answer, answer_len, arena, &code_len);
+    code = rl_extract_code(self->opts.code, answer, answer_len, arena, &code_len);
     if (code == NULL) {
+        const char *feedback = no_code[self->opts.code];
         *out = (rl_verdict){
-            .kind = RL_VERDICT_UNREADABLE, .feedback = no_code, .feedback_len = sizeof no_code - 1};
+            .kind = RL_VERDICT_UNREADABLE, .feedback = feedback, .feedback_len = strlen(feedback)};
         return RL_OK;
     }
     program = rl_complete_program(problem, code, code_len, arena, &program_len);

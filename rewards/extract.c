@@ -146,16 +146,17 @@ static const char *without_indent(const block *found, rl_arena *arena, size_t *l
     return copy;
 }
 
-const char *rl_extract_code(const char *answer, size_t answer_len, rl_arena *arena,
-                            size_t *code_len) {
+const char *rl_extract_code(rl_code_place place, const char *answer, size_t answer_len,
+                            rl_arena *arena, size_t *code_len) {
     slice text = without_thoughts((slice){answer, answer_len}), rest = text, line;
     block best = {.rank = RANK_OTHER}, open = {.rank = RANK_OTHER};
     fence start = {0}, mark;
-    bool inside = false;
+    bool inside = false, fenced = false;
     while (next_line(&rest, &line)) {
         if (!read_fence(line, &mark)) {
             continue;
         }
+        fenced = true;
         if (inside && mark.mark == start.mark && mark.run >= start.run && mark.info.len == 0) {
             open.body.len = (size_t)(line.ptr - open.body.ptr);
             consider(&best, &open);
@@ -170,6 +171,9 @@ const char *rl_extract_code(const char *answer, size_t answer_len, rl_arena *are
     if (inside && best.rank == RANK_OTHER) {
         open.body.len = (size_t)(text.ptr + text.len - open.body.ptr);
         consider(&best, &open);
+    }
+    if (place == RL_CODE_BLOCK_OR_ALL && !fenced && !is_empty(text)) {
+        best = (block){.body = text, .rank = RANK_UNNAMED};
     }
     if (best.rank == RANK_OTHER) {
         return NULL;

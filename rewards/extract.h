@@ -8,8 +8,14 @@
 #include "rl/core/arena.h"
 #include "rl/core/problem.h"
 
+/* Where an answer's program may stand. */
+typedef enum rl_code_place {
+    RL_CODE_BLOCK,        // in a fenced block
+    RL_CODE_BLOCK_OR_ALL, // the same, and an answer without any fence is the program as a whole
+} rl_code_place;
+
 /*
- * The answer's fenced program, in the arena; NULL when there is none. Only what follows the last
+ * The answer's program, in the arena; NULL when there is none. Only what follows the last
  * "</think>" is searched, and nothing after a "<think>" that is never closed.
  *
  *     ```python ... ```             the program; so are py, python3, py3, in any case
@@ -22,10 +28,10 @@
  *       ```python                   an indented block: the fence's indentation is taken off
  *     ```python ... (end of text)   unclosed: the program, where no complete block is
  *     a block of white space        none
- *     no fence                      none
+ *     no fence                      none; with BLOCK_OR_ALL everything, unless it is white space
  */
-const char *rl_extract_code(const char *answer, size_t answer_len, rl_arena *arena,
-                            size_t *code_len);
+const char *rl_extract_code(rl_code_place place, const char *answer, size_t answer_len,
+                            rl_arena *arena, size_t *code_len);
 
 /*
  * The text to run for a block. Without a stub it is the block. With one (HumanEval):

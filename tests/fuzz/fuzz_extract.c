@@ -12,7 +12,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                        .entry_point = "f"};
     rl_arena *arena = rl_arena_new(0);
     size_t len = 0, program_len = 0;
-    const char *code = rl_extract_code((const char *)data, size, arena, &len);
+    size_t all_len = 0;
+    const char *code = rl_extract_code(RL_CODE_BLOCK, (const char *)data, size, arena, &len);
+    const char *all =
+        rl_extract_code(RL_CODE_BLOCK_OR_ALL, (const char *)data, size, arena, &all_len);
+    // What stands in a block stands there by either rule.
+    RL_ASSERT(code == NULL || (all_len == len && memcmp(all, code, len) == 0));
+    RL_ASSERT(all == NULL || (all_len > 0 && all_len <= size + 1 && all[all_len] == '\0'));
     if (code != NULL) {
         const char *program = rl_complete_program(&problem, code, len, arena, &program_len);
         RL_ASSERT(len > 0 && len <= size + 1 && code[len] == '\0');

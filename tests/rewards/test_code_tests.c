@@ -372,7 +372,7 @@ static void hides_the_judge(void **state) {
                             .out_kb = 64,
                             .processes = 32,
                             .python = ""};
-    int32_t chosen[2];
+    int32_t chosen[3];
     rl_sandbox *plain;
     void *self;
     rl_err err;
@@ -593,10 +593,51 @@ static void tells_the_unreadable_and_the_unknown(void **state) {
                      RL_UNSUPPORTED);
     assert_int_equal(verdict.kind, RL_VERDICT_UNKNOWN);
     void *none = NULL;
-    int32_t opts[2] = {3, 300};
+    int32_t opts[3];
+    rl_section_defaults(row->options, arena, opts);
     assert_int_equal(row->open(&none, opts, NULL, &err), RL_BAD_RECIPE);
     assert_null(none);
     assert_null(rl_verifier_find("no_such_verifier"));
+}
+
+// With the key `code`, an answer without a fence is the program; what is asked for fits the rule.
+static void takes_answers_without_a_fence(void **state) {
+    static const char *const tests[] = {"assert f() == 1"};
+    static const char said[] = "{\"code\": \"block_or_all\"}";
+    static const struct {
+        const char *name, *answer;
+        rl_verdict_kind kind;
+        const char *feedback; // a part of it, or NULL
+    } table[] = {
+        {"bare", "def f(): return 1\n", RL_VERDICT_PASS, NULL},
+        {"block", "So:\n```python\ndef f(): return 1\n```\n", RL_VERDICT_PASS, NULL},
+        {"talk", "I do not know", RL_VERDICT_FAIL, "The program does not run: "},
+        {"empty", "", RL_VERDICT_UNREADABLE, "Answer with the whole program."},
+    };
+    rl_problem problem = {.id = "p", .tests = tests, .n_tests = 1};
+    int32_t chosen[3];
+    rl_errors errors = {0};
+    rl_json_doc *doc;
+    rl_verdict verdict;
+    rl_err err;
+    void *self;
+    (void)state;
+    assert_ok(rl_json_parse(said, sizeof said - 1, "test", &doc, &err));
+    rl_section_read(row->options, rl_json_root(doc), NULL, arena, chosen, &errors);
+    assert_int_equal(errors.count, 0);
+    rl_json_free(doc);
+    assert_ok(row->open(&self, chosen, jail, &err));
+    for (size_t i = 0; i < RL_COUNT(table); i++) {
+        const char *answer = table[i].answer;
+        assert_ok(row->verify(self, &problem, answer, strlen(answer), arena, &verdict, &err));
+        assert_kind(table[i].name, &verdict, table[i].kind);
+        assert_true(table[i].feedback == NULL ||
+                    strstr(verdict.feedback, table[i].feedback) != NULL);
+    }
+    row->close(self);
+    assert_ok(row->verify(judge, &problem, "def f(): return 1", 17, arena, &verdict, &err));
+    assert_kind("bare, by the default", &verdict, RL_VERDICT_UNREADABLE);
+    assert_non_null(strstr(verdict.feedback, "```python block"));
 }
 
 static const char *text_at(const rl_json *object, const char *key) {
@@ -679,7 +720,7 @@ static int set_up(void **state) {
                             .processes = 32,
                             .python = ""};
     rl_err err;
-    int32_t chosen[2]; // the verifier's options are its own; defaults fill them
+    int32_t chosen[3]; // the verifier's options are its own; defaults fill them
     (void)state;
     arena = rl_arena_new(0);
     row = rl_verifier_find("code_tests");
@@ -717,6 +758,7 @@ int main(void) {
         cmocka_unit_test(reads_past_nul_bytes),
         cmocka_unit_test(counts_assertions_of_check),
         cmocka_unit_test(stops_programs_that_hang),
+        cmocka_unit_test(takes_answers_without_a_fence),
         cmocka_unit_test(keeps_verdicts),
         cmocka_unit_test(repeats_itself),
         cmocka_unit_test(never_blames_the_program_for_the_sandbox),

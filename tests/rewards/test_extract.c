@@ -4,11 +4,29 @@
 
 static rl_arena *arena;
 
+typedef struct answer_case {
+    const char *name, *answer, *code; // NULL: none
+} answer_case;
+
+static void check_answers(rl_code_place place, const answer_case *table, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        // A copy of exact size, so that a read past the end is seen.
+        size_t len = strlen(table[i].answer), code_len = 0;
+        char *exact = test_malloc(len > 0 ? len : 1);
+        memcpy(exact, table[i].answer, len);
+        const char *code = rl_extract_code(place, exact, len, arena, &code_len);
+        if ((code == NULL) != (table[i].code == NULL) ||
+            (code != NULL &&
+             (code_len != strlen(table[i].code) || memcmp(code, table[i].code, code_len) != 0))) {
+            fail_msg("%s: got '%s'", table[i].name, code != NULL ? code : "(none)");
+        }
+        test_free(exact);
+    }
+}
+
 static void finds_the_program(void **state) {
     (void)state;
-    static const struct {
-        const char *name, *answer, *code; // NULL: none
-    } table[] = {
+    static const answer_case table[] = {
         {"marked", "Here:\n```python\nx = 1\n```\nDone.", "x = 1\n"},
         {"short mark", "```py\nx = 1\n```", "x = 1\n"},
         {"mark in capitals", "```Python3 title=a\nx = 1\n```", "x = 1\n"},
@@ -41,19 +59,31 @@ static void finds_the_program(void **state) {
         {"answer before an unclosed thought", "```\nx = 1\n```\n<think>\n```\nx = 2\n```",
          "x = 1\n"},
     };
-    for (size_t i = 0; i < RL_COUNT(table); i++) {
-        // A copy of exact size, so that a read past the end is seen.
-        size_t len = strlen(table[i].answer), code_len = 0;
-        char *exact = test_malloc(len > 0 ? len : 1);
-        memcpy(exact, table[i].answer, len);
-        const char *code = rl_extract_code(exact, len, arena, &code_len);
-        if ((code == NULL) != (table[i].code == NULL) ||
-            (code != NULL &&
-             (code_len != strlen(table[i].code) || memcmp(code, table[i].code, code_len) != 0))) {
-            fail_msg("%s: got '%s'", table[i].name, code != NULL ? code : "(none)");
-        }
-        test_free(exact);
-    }
+    check_answers(RL_CODE_BLOCK, table, RL_COUNT(table));
+}
+
+// The other rule: an answer without a fence is the program; one with a fence is read as before.
+static void takes_a_whole_answer(void **state) {
+    (void)state;
+    static const answer_case table[] = {
+        {"no fence", "def f(): pass", "def f(): pass\n"},
+        {"no fence, lines", "def f():\n    return 1\n", "def f():\n    return 1\n"},
+        {"indented as it is", "  x = 1\n", "  x = 1\n"},
+        {"marked", "Here:\n```python\nx = 1\n```\nDone.", "x = 1\n"},
+        {"unclosed", "```python\nx = 1", "x = 1\n"},
+        {"other language alone", "```bash\nls\n```", NULL},
+        {"empty block", "x = 1\n```python\n```", NULL},
+        {"only a fence", "```", NULL},
+        {"code within a line", "use ```x = 1``` here", "use ```x = 1``` here\n"},
+        {"nothing", "", NULL},
+        {"white space", " \n\t\n", NULL},
+        {"after a thought", "<think>\nhm\n</think>\nx = 2\n", "\nx = 2\n"},
+        {"thought only", "<think>\nx = 1\n</think>\n", NULL},
+        {"thought never closed", "<think>\nx = 1\n", NULL},
+        {"before an unclosed thought", "x = 1\n<think>\nx = 2", "x = 1\n"},
+        {"a fence in the thought alone", "<think>\n```\nx\n```\n</think>x = 2", "x = 2\n"},
+    };
+    check_answers(RL_CODE_BLOCK_OR_ALL, table, RL_COUNT(table));
 }
 
 static void completes_stubs(void **state) {
@@ -96,6 +126,7 @@ static void completes_stubs(void **state) {
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_the_program),
+        cmocka_unit_test(takes_a_whole_answer),
         cmocka_unit_test(completes_stubs),
     };
     arena = rl_arena_new(0);
