@@ -86,7 +86,8 @@ static void fill_groups(const rl_tree *tree, rl_rollout_result *out) {
         const rl_context *c = &tree->context[g];
         group[g] = (rl_group){.parent = c->parent,
                               .first = c->first,
-                              .n_samples = tree->rollout->opts->group_size,
+                              .n_samples = c->n_samples,
+                              .fresh = c->fresh,
                               .ctx_begin = (uint32_t)n_ids,
                               .ctx_end = (uint32_t)n_ids + (uint32_t)c->n_added};
         memcpy(ids + n_ids, c->added, (size_t)c->n_added * sizeof *ids);
@@ -188,12 +189,15 @@ static void fill_samples(const rl_tree *tree, rl_rollout_result *out) {
             .verdict = a->main->kind,
             .finish = a->completion.truncated ? RL_FINISH_LENGTH : RL_FINISH_STOP,
             .solved = a->solved,
+            .lone = a->lone,
         };
         for (int32_t j = 0; j < n_judges; j++) {
             batch->reward_part[i * (size_t)n_judges + (size_t)j] =
                 a->scored ? a->verdict[j].score : 0;
         }
-        count_verdicts(a, n_judges, out);
+        if (i >= (size_t)tree->n_taken) {
+            count_verdicts(a, n_judges, out);
+        }
     }
     batch->n_samples = tree->n_attempts;
     batch->n_parts = n_judges;
@@ -202,7 +206,8 @@ static void fill_samples(const rl_tree *tree, rl_rollout_result *out) {
 rl_status rl_rollout_step(const rl_rollout *rollout, const rl_problem *const *problem,
                           int32_t n_problems, uint64_t seed, uint32_t step, rl_arena *arena,
                           rl_rollout_result *out, rl_err *err) {
-    rl_tree tree = {
+    rl_tree *tree = rl_arena_alloc(arena, 1, sizeof *tree);
+    *tree = (rl_tree){
         .rollout = rollout,
         .problem = problem,
         .n_problems = n_problems,
@@ -210,20 +215,21 @@ rl_status rl_rollout_step(const rl_rollout *rollout, const rl_problem *const *pr
         .step = step,
         .arena = arena,
     };
-    rl_status status = rl_tree_grow(&tree, err);
+    rl_status status = rl_tree_grow(tree, err);
     if (status != RL_OK) {
         return status;
     }
     *out = (rl_rollout_result){
         .batch = {.n_turns = rollout->opts->turns, .max_new_tokens = rollout->opts->max_new_tokens},
-        .unknown_cause = tree.unknown_cause,
-        .n_no_room = tree.n_no_room,
-        .generate_s = tree.generate_s,
-        .reward_s = tree.reward_s,
+        .unknown_cause = tree->unknown_cause,
+        .n_no_room = tree->n_no_room,
+        .generate_s = tree->generate_s,
+        .reward_s = tree->reward_s,
+        .tree = tree,
     };
-    fill_groups(&tree, out);
-    fill_tokens(&tree, &out->batch);
-    fill_samples(&tree, out);
+    fill_groups(tree, out);
+    fill_tokens(tree, &out->batch);
+    fill_samples(tree, out);
     if (out->n_unknown > 0) {
         rl_log(RL_LOG_WARN,
                "%d of %d verdicts could not be reached; their samples are left out: %s",

@@ -7,13 +7,15 @@
 
 #include "rl/rollout/rollout.h"
 
-/* What group_size attempts are drawn from. */
+/* What a group of attempts is drawn from. */
 typedef struct rl_context {
-    int32_t parent;       // attempt it continues, or -1
+    int32_t parent;       // attempt it follows, or -1
     int32_t slot;         // which of the step's problems
-    int32_t first;        // its attempts are attempt[first .. first + group_size)
-    uint32_t path;        // root: number of its first attempt; else the parent's path * group_size
-    const int32_t *added; // [n_added] ids it adds to its parent's
+    int32_t first;        // its attempts are attempt[first .. first + n_samples)
+    int32_t n_samples;    // group_size, or of a later turn the rollout's retries
+    uint32_t path;        // root: number of its first attempt; else the parent's path * n_samples
+    bool fresh;           // starts anew, though it has a parent
+    const int32_t *added; // [n_added] ids it adds to its parent's, or all of them
     int32_t n_added;
     const int32_t *whole; // [n_whole] ids from position 0
     int32_t n_whole;
@@ -31,6 +33,7 @@ typedef struct rl_attempt {
     size_t text_len, feedback_len;
     double reward;
     bool scored, solved;
+    bool lone; // not tried again for want of another problem's feedback
 } rl_attempt;
 
 typedef struct rl_tree {
@@ -44,6 +47,7 @@ typedef struct rl_tree {
     rl_context *context;
     rl_attempt *attempt;
     int32_t n_contexts, n_attempts;
+    int32_t n_taken; // attempts taken over from the rollout's `first`
     int32_t n_no_room;
     const char *unknown_cause; // of the first verdict that could not be reached
     double generate_s, reward_s;

@@ -35,6 +35,21 @@ typedef struct rl_judge {
     double weight;
 } rl_judge;
 
+/*
+ * What a failed attempt's next one sees. Training shows it the feedback on its own failure; the
+ * others are the controls of an evaluation, which tell whether the feedback is read. First attempts
+ * are the same bits in all three, and a next attempt draws from the same random stream.
+ */
+typedef enum rl_retry {
+    RL_RETRY_FEEDBACK,       // the conversation goes on with the feedback on the attempt
+    RL_RETRY_FRESH,          // the problem's prompt alone, as a first attempt does
+    RL_RETRY_WRONG_FEEDBACK, // the conversation goes on with the feedback on the next attempt, in
+                             // order and around the end, that failed at the same turn of another
+                             // problem of the step; where none did, there is no next attempt
+} rl_retry;
+enum { RL_N_RETRIES = RL_RETRY_WRONG_FEEDBACK + 1 };
+extern const char *const rl_retry_names[]; // "feedback", "fresh", "wrong_feedback", NULL
+
 /* Why a completion ended. */
 typedef enum rl_finish { RL_FINISH_STOP, RL_FINISH_LENGTH } rl_finish;
 
@@ -50,6 +65,7 @@ typedef struct rl_sample_story {
     rl_verdict_kind verdict; // of the first judge that runs code, else of the first
     rl_finish finish;
     bool solved; // every judge gave its full score
+    bool lone;   // not tried again: it wanted another problem's feedback and there was none
 } rl_sample_story;
 
 typedef struct rl_rollout_result {
@@ -69,11 +85,17 @@ typedef struct rl_rollout_result {
         *unknown_cause; // why the first of n_unknown was not reached; NULL when n_unknown is 0
     int32_t n_no_room;  // failed attempts not tried again since the context was full
     double generate_s, reward_s;
+    const struct rl_tree *tree; // for rl_rollout.first
 } rl_rollout_result;
 
 /* Everything a rollout works with; all borrowed. */
 typedef struct rl_rollout {
     const rl_rollout_opts *opts;
+    rl_retry retry;
+    int32_t retries; // completions from a later context; 0 for opts->group_size
+    // First attempts to take over rather than draw: a result of the same problems, opts, seed, step
+    // and arena, and the engine still has its nodes. They are counted there, not here.
+    const rl_rollout_result *first;
     const rl_engine *engine;
     void *engine_self;
     const rl_tokenizer *tokenizer;
