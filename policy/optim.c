@@ -3,12 +3,19 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "policy/update.h"
 #include "rl/core/alloc.h"
 #include "rl/tensor/ops.h"
 
+static const char *const optimizer_names[] = {"adamw", "muon", NULL};
+static const char *const adjust_names[] = {"match_rms_adamw", "original", NULL};
 static const char *const schedule_names[] = {"constant", "linear", "cosine", NULL};
 
 static const rl_key optim_keys[] = {
+    RL_CHOICE_ROW(
+        rl_optim_opts, name, "adamw", optimizer_names, 0,
+        "what turns gradients into updates: AdamW, or Muon for the matrices of the blocks "
+        "with AdamW for embedding, head and norms"),
     RL_KEY_ROW(rl_optim_opts, lr, "1e-6", 0, 1, 0, "learning rate at the height of the schedule"),
     RL_CHOICE_ROW(rl_optim_opts, schedule, "linear", schedule_names, 0,
                   "how the rate moves after the warm-up: stays, falls in a line, or falls along "
@@ -29,51 +36,148 @@ static const rl_key optim_keys[] = {
         "decay"),
     RL_KEY_ROW(rl_optim_opts, max_grad_norm, "1.0", 0, 1e30, 0,
                "gradients longer than this, taken together, are scaled down to it; 0 for never"),
+    RL_KEY_ROW(rl_optim_opts, muon_momentum, "0.95", 0, 0.999999, 0,
+               "muon: decay of the mean gradient, per update; with Nesterov's look ahead"),
+    RL_KEY_ROW(rl_optim_opts, muon_ns_steps, "5", 1, 99, 0,
+               "muon: Newton-Schulz steps that make an update orthogonal"),
+    RL_CHOICE_ROW(rl_optim_opts, muon_adjust, "match_rms_adamw", adjust_names, 0,
+                  "muon: factor of a matrix's rate, 0.2 sqrt(max(rows, cols)), so that one lr "
+                  "serves Muon and AdamW, or sqrt(max(1, rows / cols)), which is torch's default"),
+    RL_KEY_ROW(rl_optim_opts, muon_adamw_lr, "0", 0, 1, 0,
+               "muon: height of the rate of what AdamW takes, on the same schedule; 0 for lr"),
 };
+
+static rl_status check_optim(const void *self, rl_err *err) {
+    const rl_optim_opts *opts = self;
+    if (opts->name == RL_OPTIMIZER_MUON && opts->muon_adamw_lr > 0 && opts->lr == 0) {
+        return rl_fail(err, RL_BAD_RECIPE,
+                       "'optim.muon_adamw_lr' is %g but 'optim.lr', whose schedule it follows, is "
+                       "0; set 'optim.lr' above 0",
+                       opts->muon_adamw_lr);
+    }
+    return RL_OK;
+}
 
 const rl_section rl_optim_section = {
     .name = "optim",
-    .doc = "AdamW and its learning-rate schedule; the defaults are TRL's",
+    .doc = "the optimizer and its learning-rate schedule; AdamW's defaults are TRL's, Muon's "
+           "torch's but for the factor; Newton-Schulz runs in float32, not bfloat16 as torch does",
     .size = sizeof(rl_optim_opts),
     .keys = optim_keys,
     .n_keys = sizeof optim_keys / sizeof optim_keys[0],
+    .check = check_optim,
 };
+
+/* An optimizer: which parameter is updated how. In enumerator order. */
+typedef const rl_update *update_of(const rl_param *param);
+
+static const rl_update *adamw_everywhere(const rl_param *param) {
+    (void)param;
+    return &rl_update_adamw;
+}
+
+static const rl_update *muon_in_blocks(const rl_param *param) {
+    return param->hidden ? &rl_update_muon : &rl_update_adamw;
+}
+
+static update_of *const optimizers[] = {adamw_everywhere, muon_in_blocks};
+static const rl_update *const updates[] = {&rl_update_adamw, &rl_update_muon};
+enum { N_UPDATES = sizeof updates / sizeof updates[0] };
+
+/* The parameters that one update takes. */
+typedef struct share {
+    rl_update_item *item;
+    int32_t n_items;
+} share;
 
 struct rl_optim {
     rl_optim_opts opts;
     rl_policy *policy; // borrowed
     rl_backend *be;
-    rl_buffer *m, *v; // moments, parameter after parameter
+    share share[N_UPDATES]; // in the order of updates
+    rl_buffer *moments;     // parameter after parameter
+    int64_t n_moments;      // elements
     int64_t n_steps;
 };
 
+static rl_tensor moment_like(rl_tensor t, rl_buffer *buffer, int64_t at) {
+    size_t offset = (size_t)at * sizeof(float);
+    return t.rank == 1 ? rl_tensor_1d(RL_DTYPE_F32, buffer, offset, t.shape[0])
+                       : rl_tensor_2d(RL_DTYPE_F32, buffer, offset, t.shape[0], t.shape[1]);
+}
+
+/* Deals the parameters out and lays their moments into the buffer, which may be NULL to measure. */
+static void deal(rl_optim *optim) {
+    const rl_params *params = rl_policy_params(optim->policy);
+    optim->n_moments = 0;
+    for (int32_t u = 0; u < N_UPDATES; u++) {
+        share *s = &optim->share[u];
+        s->n_items = 0;
+        for (int32_t i = 0; i < params->n_items; i++) {
+            const rl_param *param = &params->item[i];
+            rl_update_item *item = &s->item[s->n_items];
+            if (optimizers[optim->opts.name](param) != updates[u]) {
+                continue;
+            }
+            item->param = param;
+            for (int k = 0; k < RL_MAX_MOMENTS && updates[u]->moment[k] != NULL; k++) {
+                item->moment[k] = moment_like(param->value, optim->moments, optim->n_moments);
+                optim->n_moments += rl_tensor_count(param->value);
+            }
+            s->n_items++;
+        }
+    }
+}
+
+static rl_status check_supported(const rl_optim *optim, rl_err *err) {
+    for (int32_t u = 0; u < N_UPDATES; u++) {
+        if (optim->share[u].n_items > 0 &&
+            !optim->be->supports(optim->be, updates[u]->op, RL_DTYPE_F32)) {
+            return rl_fail(err, RL_UNSUPPORTED,
+                           "backend '%s' lacks the operation '%s'; choose another 'optim.name'",
+                           optim->be->name, updates[u]->op);
+        }
+    }
+    return RL_OK;
+}
+
 rl_status rl_optim_new(const rl_optim_opts *opts, rl_policy *policy, rl_optim **out, rl_err *err) {
-    size_t bytes = (size_t)rl_policy_params(policy)->n_values * sizeof(float);
+    size_t n_items = (size_t)rl_policy_params(policy)->n_items, bytes;
     rl_optim *optim = rl_alloc(1, sizeof *optim);
     rl_status status;
-    *optim = (rl_optim){.opts = *opts, .policy = policy, .be = rl_policy_backend(policy)};
     *out = NULL;
-    status = rl_buffer_alloc(optim->be, bytes, &optim->m, err);
+    *optim = (rl_optim){.opts = *opts, .policy = policy, .be = rl_policy_backend(policy)};
+    for (int32_t u = 0; u < N_UPDATES; u++) {
+        optim->share[u].item = rl_alloc(n_items, sizeof *optim->share[u].item);
+    }
+    deal(optim);
+    bytes = (size_t)optim->n_moments * sizeof(float);
+    status = check_supported(optim, err);
     if (status == RL_OK) {
-        status = rl_buffer_alloc(optim->be, bytes, &optim->v, err);
+        status = rl_buffer_alloc(optim->be, bytes, &optim->moments, err);
+        if (status != RL_OK) {
+            status = rl_fail(err, status,
+                             "no memory for the optimizer's moments (%.0f MiB); choose a smaller "
+                             "model",
+                             (double)bytes / 1048576.0);
+        }
     }
     if (status != RL_OK) {
         rl_optim_free(optim);
-        return rl_fail(err, status,
-                       "no memory for AdamW's moments (2 x %.0f MiB); choose a smaller model",
-                       (double)bytes / 1048576.0);
+        return status;
     }
-    int64_t n = rl_policy_params(policy)->n_values;
-    rl_op_fill(optim->be, rl_tensor_1d(RL_DTYPE_F32, optim->m, 0, n), 0);
-    rl_op_fill(optim->be, rl_tensor_1d(RL_DTYPE_F32, optim->v, 0, n), 0);
+    deal(optim);
+    rl_op_fill(optim->be, rl_tensor_1d(RL_DTYPE_F32, optim->moments, 0, optim->n_moments), 0);
     *out = optim;
     return RL_OK;
 }
 
 void rl_optim_free(rl_optim *optim) {
     if (optim != NULL) {
-        rl_buffer_free(optim->be, optim->m);
-        rl_buffer_free(optim->be, optim->v);
+        rl_buffer_free(optim->be, optim->moments);
+        for (int32_t u = 0; u < N_UPDATES; u++) {
+            rl_free(optim->share[u].item);
+        }
         rl_free(optim);
     }
 }
@@ -87,72 +191,57 @@ double rl_optim_grad_norm(rl_optim *optim) {
     return sqrt(sum);
 }
 
-/* The part of a moment that belongs to a parameter, which begins at element `at`. */
-static rl_tensor moment_of(rl_buffer *moment, const rl_param *param, int64_t at) {
-    return rl_tensor_1d(RL_DTYPE_F32, moment, (size_t)at * sizeof(float),
-                        rl_tensor_count(param->value));
-}
-
 void rl_optim_step(rl_optim *optim, double lr, double grad_norm) {
-    const rl_optim_opts *opts = &optim->opts;
-    const rl_params *params = rl_policy_params(optim->policy);
-    int64_t at = 0;
-    rl_adamw hyper = {.lr = lr, .beta1 = opts->beta1, .beta2 = opts->beta2, .eps = opts->eps};
-    hyper.grad_scale = 1;
-    if (opts->max_grad_norm > 0) { // torch.nn.utils.clip_grad_norm_
-        double scale = opts->max_grad_norm / (grad_norm + 1e-6);
-        hyper.grad_scale = scale < 1 ? scale : 1;
+    double most = optim->opts.max_grad_norm;
+    rl_update_now now = {.lr = lr, .grad_scale = 1, .step = ++optim->n_steps};
+    if (most > 0) { // torch.nn.utils.clip_grad_norm_
+        double scale = most / (grad_norm + 1e-6);
+        now.grad_scale = scale < 1 ? scale : 1;
     }
-    hyper.step = ++optim->n_steps;
-    for (int32_t i = 0; i < params->n_items; i++) {
-        const rl_param *param = &params->item[i];
-        hyper.weight_decay = param->decay ? opts->weight_decay : 0;
-        rl_op_adamw(optim->be, param->value, moment_of(optim->m, param, at),
-                    moment_of(optim->v, param, at), param->grad, &hyper);
-        at += rl_tensor_count(param->value);
+    for (int32_t u = 0; u < N_UPDATES; u++) {
+        const share *s = &optim->share[u];
+        if (s->n_items > 0) {
+            updates[u]->step(optim->be, &optim->opts, s->item, s->n_items, &now);
+        }
     }
     rl_policy_repack(optim->policy);
 }
 
 static rl_status persist_moment(rl_optim *optim, rl_archive *archive, const char *kind,
-                                rl_buffer *moment, float *host, rl_err *err) {
-    const rl_params *params = rl_policy_params(optim->policy);
+                                const char *param_name, rl_tensor moment, rl_err *err) {
+    float *host = rl_alloc((size_t)rl_tensor_count(moment), sizeof *host);
+    char name[sizeof((rl_param *)0)->name + 24];
+    rl_status status;
+    snprintf(name, sizeof name, "optim.%s.%s", kind, param_name);
+    if (rl_archive_writing(archive)) {
+        rl_tensor_get(optim->be, moment, host);
+    }
+    status = rl_archive_bytes(archive, name, host, rl_tensor_bytes(moment), err);
+    if (status == RL_OK && !rl_archive_writing(archive)) {
+        rl_tensor_put(optim->be, moment, host);
+    }
+    rl_free(host);
+    return status;
+}
+
+static rl_status persist_share(rl_optim *optim, int32_t u, rl_archive *archive, rl_err *err) {
+    const share *s = &optim->share[u];
     rl_status status = RL_OK;
-    int64_t at = 0;
-    for (int32_t i = 0; status == RL_OK && i < params->n_items; i++) {
-        const rl_param *param = &params->item[i];
-        rl_tensor part = moment_of(moment, param, at);
-        char name[sizeof param->name + 16];
-        snprintf(name, sizeof name, "optim.%s.%s", kind, param->name);
-        if (rl_archive_writing(archive)) {
-            rl_tensor_get(optim->be, part, host);
+    for (int32_t i = 0; i < s->n_items; i++) {
+        for (int k = 0; k < RL_MAX_MOMENTS && updates[u]->moment[k] != NULL; k++) {
+            if (status == RL_OK) {
+                status = persist_moment(optim, archive, updates[u]->moment[k],
+                                        s->item[i].param->name, s->item[i].moment[k], err);
+            }
         }
-        status = rl_archive_bytes(archive, name, host, rl_tensor_bytes(part), err);
-        if (status == RL_OK && !rl_archive_writing(archive)) {
-            rl_tensor_put(optim->be, part, host);
-        }
-        at += part.shape[0];
     }
     return status;
 }
 
 rl_status rl_optim_persist(rl_optim *optim, rl_archive *archive, rl_err *err) {
-    const rl_params *params = rl_policy_params(optim->policy);
-    int64_t longest = 0;
-    float *host;
-    rl_status status;
-    for (int32_t i = 0; i < params->n_items; i++) {
-        int64_t n = rl_tensor_count(params->item[i].value);
-        longest = n > longest ? n : longest;
+    rl_status status = rl_archive_i64(archive, "optim.steps", &optim->n_steps, err);
+    for (int32_t u = 0; u < N_UPDATES && status == RL_OK; u++) {
+        status = persist_share(optim, u, archive, err);
     }
-    host = rl_alloc((size_t)longest, sizeof *host); // one parameter crosses the border at a time
-    status = rl_archive_i64(archive, "optim.steps", &optim->n_steps, err);
-    if (status == RL_OK) {
-        status = persist_moment(optim, archive, "m", optim->m, host, err);
-    }
-    if (status == RL_OK) {
-        status = persist_moment(optim, archive, "v", optim->v, host, err);
-    }
-    rl_free(host);
     return status;
 }

@@ -48,6 +48,7 @@ rl_status rl_params_init(rl_params *params, const rl_model_config *config, rl_ba
         item->value = view(config, place.row, params->value, at);
         item->grad = trains ? view(config, place.row, params->grad, at) : (rl_tensor){0};
         item->decay = place.row->cols != RL_DIM_NONE;
+        item->hidden = item->decay && place.layer >= 0;
         at += rl_tensor_count(item->value);
     }
     RL_ASSERT(at == params->n_values);

@@ -251,6 +251,17 @@ void rl_op_adamw(rl_backend *be, rl_tensor param, rl_tensor m, rl_tensor v, rl_t
     be->compute->adamw(be, param, m, v, grad, hyper);
 }
 
+void rl_op_muon(rl_backend *be, const rl_muon_item *item, int32_t n_items, const rl_muon *hyper) {
+    for (int32_t i = 0; i < n_items; i++) {
+        rl_tensor p = item[i].param;
+        RL_ASSERT(p.rank == 2 && is_flat(p, rl_tensor_count(p)));
+        RL_ASSERT(same_shape(p, item[i].momentum) && same_shape(p, item[i].grad));
+        RL_ASSERT(is_flat(item[i].momentum, rl_tensor_count(p)));
+        RL_ASSERT(is_flat(item[i].grad, rl_tensor_count(p)));
+    }
+    be->compute->muon(be, item, n_items, hyper);
+}
+
 rl_status rl_buffer_alloc(rl_backend *be, size_t bytes, rl_buffer **out, rl_err *err) {
     return be->memory->alloc(be, bytes, out, err);
 }

@@ -43,7 +43,7 @@ static void print_budget(const setup *s, FILE *to) {
             samples, samples * r->rollout.max_new_tokens, (long long)longest_sequence(r),
             r->rollout.turns > 1 ? " without the feedback between turns" : "");
     fprintf(to,
-            "memory estimate: %.2f GiB (weights, packed weights, gradients and AdamW %.2f, "
+            "memory estimate: %.2f GiB (weights, packed weights, gradients and optimizer %.2f, "
             "activations %.2f, "
             "key-value cache %.2f if every attempt is as long as allowed%s)\n",
             (weights * 5 + train + cache) / gib, weights * 5 / gib, train / gib, cache / gib,

@@ -108,7 +108,7 @@ static const char *const op_names[] = {
     "pack",          "linear", "matmul",      "embed",     "embed_back",     "rms_norm",
     "rms_norm_back", "rope",   "kv_write",    "attention", "attention_back", "swiglu",
     "swiglu_back",   "gather", "scatter_add", "logprob",   "logprob_back",   "sample",
-    "copy",          "fill",   "sum_squares", "adamw",
+    "copy",          "fill",   "sum_squares", "adamw",     "muon",
 };
 
 static bool cpu_supports(const rl_backend *be, const char *op, rl_dtype dtype) {
@@ -154,6 +154,7 @@ static const rl_compute_ops compute_ops = {
     .fill = rl_cpu_fill,
     .sum_squares = rl_cpu_sum_squares,
     .adamw = rl_cpu_adamw,
+    .muon = rl_cpu_muon,
 };
 
 bool rl_cpu_has(rl_kernels kernels) {

@@ -104,5 +104,6 @@ void rl_cpu_logprob_back(rl_backend *be, rl_tensor d_logits, rl_tensor d_logp, r
 double rl_cpu_sum_squares(rl_backend *be, rl_tensor in);
 void rl_cpu_adamw(rl_backend *be, rl_tensor param, rl_tensor m, rl_tensor v, rl_tensor grad,
                   const rl_adamw *hyper);
+void rl_cpu_muon(rl_backend *be, const rl_muon_item *item, int32_t n_items, const rl_muon *hyper);
 
 #endif

@@ -234,6 +234,38 @@ static void bench_attention(bench *b) {
            took * 1e3, pairs * H * D * 10 / took * 1e-9, 100 * pairs * H * D * 10 / took / b->peak);
 }
 
+typedef struct muon_task {
+    rl_backend *be;
+    rl_muon_item item[35];
+} muon_task;
+
+static void run_muon(void *context) {
+    const muon_task *m = context;
+    const rl_muon hyper = {.momentum = 0.95, .decay = 1, .grad_scale = 1, .ns_steps = 5};
+    rl_op_muon(m->be, m->item, 35, &hyper);
+}
+
+/* The matrices of 5 blocks of width 96: a model of half a million weights. */
+static void bench_muon(bench *b) {
+    static const int64_t shape[7][2] = {{96, 96},  {32, 96},  {32, 96}, {96, 96},
+                                        {256, 96}, {256, 96}, {96, 256}};
+    muon_task m = {.be = b->be};
+    double flops = 0, took;
+    b->used = 0;
+    for (int i = 0; i < 35; i++) {
+        int64_t rows = shape[i % 7][0], cols = shape[i % 7][1];
+        double s = (double)(rows < cols ? rows : cols), n = (double)(rows * cols);
+        m.item[i] = (rl_muon_item){.param = take(b, rows, cols),
+                                   .momentum = take(b, rows, cols),
+                                   .grad = take(b, rows, cols),
+                                   .rate = 1e-9};
+        flops += 5 * (4 * s * n + 2 * s * s * s);
+    }
+    took = best_of(run_muon, &m, b->n_threads);
+    printf("%-16s %10.3f %10.1f GFLOP/s, %.0f%% of peak: 35 matrices of 0.5 M weights\n", "muon",
+           took * 1e3, flops / took * 1e-9, 100 * flops / took / b->peak);
+}
+
 int main(int argc, char **argv) {
     bench b = {.n_threads = argc > 1 ? (int32_t)strtol(argv[1], NULL, 10) : rl_cpu_count()};
     rl_err err = {"threads wanted"};
@@ -254,6 +286,7 @@ int main(int argc, char **argv) {
     bench_products(&b);
     bench_rows(&b);
     bench_attention(&b);
+    bench_muon(&b);
     rl_buffer_free(b.be, b.buffer);
     rl_cpu_close(b.be);
     rl_pool_free(b.pool);

@@ -9,9 +9,9 @@
 /* Everything that one pass over all backward operations writes, in order. */
 typedef struct record {
     rl_arena *arena;
-    const char *name[32];
-    float *value[32];
-    int64_t n[32];
+    const char *name[48];
+    float *value[48];
+    int64_t n[48];
     int32_t n_entries;
 } record;
 
@@ -101,6 +101,26 @@ static void flat_operations(record *rec, rig *r) {
     note_number(rec, "sum_squares of a matrix with gaps", rl_op_sum_squares(r->be, narrow));
 }
 
+static void muon(record *rec, rig *r) {
+    static const int64_t shape[][2] = {{96, 96}, {32, 96}, {256, 96}, {96, 256}, {5, 7}, {1, 33}};
+    const rl_muon hyper = {.momentum = 0.95, .decay = 0.99, .grad_scale = 0.5, .ns_steps = 5};
+    rl_muon_item item[RL_COUNT(shape)];
+    for (size_t i = 0; i < RL_COUNT(shape); i++) {
+        int64_t n = shape[i][0] * shape[i][1];
+        rl_tensor t[] = {rig_vector(r, n, 1), rig_vector(r, n, 0), rig_vector(r, n, 1)};
+        item[i] = (rl_muon_item){.param = rl_tensor_reshape(t[0], shape[i][0], shape[i][1]),
+                                 .momentum = rl_tensor_reshape(t[1], shape[i][0], shape[i][1]),
+                                 .grad = rl_tensor_reshape(t[2], shape[i][0], shape[i][1]),
+                                 .rate = 0.02};
+    }
+    rl_op_muon(r->be, item, RL_COUNT(item), &hyper);
+    rl_op_muon(r->be, item, RL_COUNT(item), &hyper);
+    for (size_t i = 0; i < RL_COUNT(shape); i++) {
+        note(rec, r, "muon param", item[i].param);
+        note(rec, r, "muon momentum", item[i].momentum);
+    }
+}
+
 static record run_all(rl_kernels kernels, int32_t n_threads) {
     record rec = {.arena = rl_arena_new(0)};
     rig r = rig_open(kernels, n_threads);
@@ -108,6 +128,7 @@ static record run_all(rl_kernels kernels, int32_t n_threads) {
     attention(&rec, &r);
     row_operations(&rec, &r);
     flat_operations(&rec, &r);
+    muon(&rec, &r);
     rig_close(&r);
     return rec;
 }

@@ -1,7 +1,8 @@
 /*
- * AdamW over a policy's parameters, with the global gradient norm and learning-rate schedules. The
- * section `optim` of a recipe. Matches torch.optim.AdamW with torch.nn.utils.clip_grad_norm_, and
- * transformers' get_scheduler.
+ * The optimizer of a policy's parameters, with the global gradient norm and learning-rate
+ * schedules. The section `optim` of a recipe. Matches torch.optim.AdamW and torch.optim.Muon with
+ * torch.nn.utils.clip_grad_norm_, and transformers' get_scheduler. Muon takes the matrices of the
+ * blocks and leaves embedding, head and norms to AdamW.
  */
 #ifndef RL_POLICY_OPTIM_H
 #define RL_POLICY_OPTIM_H
@@ -16,12 +17,22 @@ typedef enum rl_schedule {
     RL_SCHEDULE_COSINE
 } rl_schedule;
 
+typedef enum rl_optimizer { RL_OPTIMIZER_ADAMW, RL_OPTIMIZER_MUON } rl_optimizer;
+
+/* What scales the rate of a matrix by its shape: torch's adjust_lr_fn. */
+typedef enum rl_muon_adjust { RL_MUON_MATCH_RMS_ADAMW, RL_MUON_ORIGINAL } rl_muon_adjust;
+
 typedef struct rl_optim_opts {
+    rl_optimizer name;
     double lr, beta1, beta2, eps, weight_decay;
     double max_grad_norm; // 0 leaves gradients as they are
     rl_schedule schedule;
     int32_t warmup_steps;
     double min_lr_ratio; // cosine and linear end at lr * this
+    double muon_momentum;
+    int32_t muon_ns_steps;
+    rl_muon_adjust muon_adjust;
+    double muon_adamw_lr; // of what Muon does not take; 0 for lr
 } rl_optim_opts;
 extern const rl_section rl_optim_section;
 

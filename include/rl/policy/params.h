@@ -16,6 +16,7 @@ typedef struct rl_param {
     rl_tensor value; // [rows, cols], or [n] for norms
     rl_tensor grad;  // same shape; null unless the policy trains
     bool decay;      // weight decay applies (matrices; not norms and biases)
+    bool hidden;     // a matrix of a block: neither embedding nor head
 } rl_param;
 
 typedef struct rl_params {

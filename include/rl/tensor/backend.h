@@ -63,6 +63,18 @@ typedef struct rl_adamw {
     int64_t step;      // counts from 1
 } rl_adamw;
 
+/* One Muon step (Jordan et al. 2024), torch.optim.Muon's arithmetic but in float32 throughout. */
+typedef struct rl_muon_item {
+    rl_tensor param, momentum, grad; // [rows, cols], dense
+    double rate;                     // multiplies the orthogonal update
+} rl_muon_item;
+typedef struct rl_muon {
+    double momentum;
+    double decay;      // multiplies every parameter before the update
+    double grad_scale; // multiplies every gradient first: global-norm clipping
+    int32_t ns_steps;  // Newton-Schulz iterations
+} rl_muon;
+
 typedef struct rl_memory_ops {
     rl_status (*alloc)(rl_backend *be, size_t bytes, rl_buffer **out, rl_err *err);
     void (*free)(rl_backend *be, rl_buffer *buffer);
@@ -111,6 +123,7 @@ typedef struct rl_compute_ops {
     double (*sum_squares)(rl_backend *be, rl_tensor in);
     void (*adamw)(rl_backend *be, rl_tensor param, rl_tensor m, rl_tensor v, rl_tensor grad,
                   const rl_adamw *hyper);
+    void (*muon)(rl_backend *be, const rl_muon_item *item, int32_t n_items, const rl_muon *hyper);
 } rl_compute_ops;
 
 struct rl_backend {

@@ -92,6 +92,12 @@ void rl_op_fill(rl_backend *be, rl_tensor out, float value);
 double rl_op_sum_squares(rl_backend *be, rl_tensor in);
 void rl_op_adamw(rl_backend *be, rl_tensor param, rl_tensor m, rl_tensor v, rl_tensor grad,
                  const rl_adamw *hyper);
+/*
+ * For each matrix: momentum += (1 - mu) (grad - momentum); the Nesterov mean of grad and momentum
+ * goes through Newton-Schulz, which draws its singular values towards 1; param = decay * param -
+ * rate * that.
+ */
+void rl_op_muon(rl_backend *be, const rl_muon_item *item, int32_t n_items, const rl_muon *hyper);
 
 /* Border crossings and waiting, for symmetry with the above. */
 rl_status rl_buffer_alloc(rl_backend *be, size_t bytes, rl_buffer **out, rl_err *err) RL_MUST_USE;
