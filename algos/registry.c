@@ -3,7 +3,7 @@
 #include "rl/core/str.h"
 
 // Every algorithm there is. A new one is its own file, a declaration in shared.h and a line here.
-static const rl_algo *const registry[] = {&rl_algo_grpo, &rl_algo_murphy};
+static const rl_algo *const registry[] = {&rl_algo_grpo, &rl_algo_murphy, &rl_algo_sft};
 
 enum { N_ALGOS = sizeof registry / sizeof registry[0] };
 

@@ -68,6 +68,6 @@ void rl_credit_mean(rl_batch *batch, double gamma);
 /* Advantage (group.c): centre within the group, then divide as scale_rewards says. */
 void rl_advantage_group(const rl_algo_run *run, rl_batch *batch);
 
-extern const rl_algo rl_algo_grpo, rl_algo_murphy;
+extern const rl_algo rl_algo_grpo, rl_algo_murphy, rl_algo_sft;
 
 #endif

@@ -248,6 +248,13 @@ rl_status rl_chat_open(const rl_chat *chat, const rl_message *message, int32_t n
     return hand_out(status, &ids, arena, out, n_out);
 }
 
+rl_status rl_chat_reply(const rl_chat *chat, const char *content, size_t content_len,
+                        rl_arena *arena, int32_t **out, int32_t *n_out, rl_err *err) {
+    rl_ids ids = {0};
+    rl_status status = put_text(chat, content, content_len, &ids, err);
+    return hand_out(status, &ids, arena, out, n_out);
+}
+
 static rl_status continue_plain(const rl_chat *chat, bool ended, const char *user, size_t user_len,
                                 rl_ids *to, rl_err *err) {
     rl_str text = {0};

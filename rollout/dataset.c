@@ -14,8 +14,11 @@ static const char *const over_long_names[] = {"skip", "refuse", NULL};
 
 static const rl_key keys[] = {
     RL_KEY_ROW(rl_data_opts, train, NULL, 0, 0, RL_KEY_REQUIRED,
-               "JSON-lines file of problems to train on"),
+               "JSON-lines file to train on: problems, or conversations for algo sft"),
     RL_KEY_ROW(rl_data_opts, eval, "", 0, 0, 0, "JSON-lines file to evaluate on, empty for none"),
+    RL_KEY_ROW(rl_data_opts, eval_loss, "", 0, 0, 0,
+               "JSON-lines file of conversations whose loss is measured with each evaluation of "
+               "algo sft, empty for none"),
     RL_KEY_ROW(rl_data_opts, system, "", 0, 0, 0,
                "system message before every prompt that has none, empty for the model's own"),
     RL_KEY_ROW(rl_data_opts, max_prompt_tokens, "512", 1, 1 << 24, 0,
@@ -23,12 +26,12 @@ static const rl_key keys[] = {
     RL_KEY_ROW(rl_data_opts, shuffle, "true", 0, 0, 0,
                "a new order of problems in every epoch, drawn from run.seed"),
     RL_CHOICE_ROW(rl_data_opts, over_long, "skip", over_long_names, 0,
-                  "leave longer prompts out and count them, or refuse to start"),
+                  "leave what is too long out and count it, or refuse to start"),
 };
 
 const rl_section rl_data_section = {
     .name = "data",
-    .doc = "problems to train and evaluate on",
+    .doc = "what to train and evaluate on",
     .size = sizeof(rl_data_opts),
     .keys = keys,
     .n_keys = sizeof keys / sizeof keys[0],

@@ -5,6 +5,7 @@
 
 #include "rl/core/alloc.h"
 #include "rl/core/fs.h"
+#include "train/objective.h"
 #include "train/overlay.h"
 #include "train/sections.h"
 
@@ -133,11 +134,6 @@ static void read_rewards(const rl_json *list, rl_recipe *recipe, rl_errors *erro
         add_wrong_type(errors, "rewards", list, "a list; try [{\"name\": \"code_tests\"}]");
         return;
     }
-    if (rl_json_count(list) == 0) {
-        rl_errors_add(
-            errors, "'rewards' is missing or empty; try \"rewards\": [{\"name\": \"code_tests\"}]");
-        return;
-    }
     recipe->n_rewards = (int32_t)rl_json_count(list);
     recipe->reward =
         rl_arena_alloc(recipe->arena, (size_t)recipe->n_rewards, sizeof *recipe->reward);
@@ -147,11 +143,7 @@ static void read_rewards(const rl_json *list, rl_recipe *recipe, rl_errors *erro
 }
 
 static void check_reward_list(const rl_recipe *recipe, rl_errors *errors) {
-    bool counts = recipe->n_rewards == 0;
     for (int32_t i = 0; i < recipe->n_rewards; i++) {
-        char path[48];
-        snprintf(path, sizeof path, "rewards[%d].weight", i);
-        counts = counts || recipe->reward[i].weight != 0 || rl_errors_refused(errors, path);
         for (int32_t j = 0; j < i; j++) {
             if (recipe->reward[i].row != NULL && recipe->reward[i].row == recipe->reward[j].row) {
                 rl_errors_add(errors, "verifier '%s' is named twice in 'rewards'",
@@ -159,31 +151,17 @@ static void check_reward_list(const rl_recipe *recipe, rl_errors *errors) {
             }
         }
     }
-    if (!counts) {
-        rl_errors_add(errors, "every weight in 'rewards' is 0, so that nothing can be learnt; give "
-                              "one verifier a weight such as 1");
-    }
 }
 
-// Rules between sections, and of what cannot learn; a rule is silent where a value that it reads
-// was refused.
+// Rules between sections; those of the objective come first. A rule is silent where a value that it
+// reads was refused.
 static void check_rules(const rl_recipe *recipe, rl_errors *errors) {
-    if (recipe->algo != NULL && strcmp(recipe->algo->name, "murphy") == 0 &&
-        recipe->rollout.turns < 2 && !rl_errors_refused(errors, "rollout.turns")) {
-        rl_errors_add(
-            errors,
-            "algo 'murphy' pays later turns back, but 'rollout.turns' is %d; set it to 2 or "
-            "more, or use 'grpo'",
-            recipe->rollout.turns);
-    }
-    if (recipe->rollout.group_size < 2 && !rl_errors_refused(errors, "rollout.group_size")) {
-        rl_errors_add(errors,
-                      "'rollout.group_size' is %d: completions learn from being compared within "
-                      "their group, and one alone teaches nothing; set it to 2 or more",
-                      recipe->rollout.group_size);
+    if (recipe->algo != NULL) {
+        objective_of(recipe->algo)->check(recipe, errors);
     }
     if (recipe->eval.every > 0 && recipe->data.eval[0] == '\0' &&
-        !rl_errors_refused(errors, "eval.every") && !rl_errors_refused(errors, "data.eval")) {
+        recipe->data.eval_loss[0] == '\0' && !rl_errors_refused(errors, "eval.every") &&
+        !rl_errors_refused(errors, "data.eval")) {
         rl_errors_add(errors, "'eval.every' is %d but 'data.eval' names no file",
                       recipe->eval.every);
     }

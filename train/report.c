@@ -111,6 +111,8 @@ void report_eval(report *r, const rl_metrics *m) {
     append(&line, m, "solved", "eval/turn1/solved", "%.3f");
     append(&line, m, "turn2", "eval/turn2/solved", "%.3f");
     append(&line, m, "solved within all turns", "eval/solved", "%.3f");
+    append(&line, m, "loss", "eval/loss", "%.4f");
+    append(&line, m, "weighted", "eval/loss/weighted", "%.4f");
     clear_bar(r);
     rl_log(RL_LOG_INFO, "%s", rl_str_text(&line));
     rl_str_release(&line);

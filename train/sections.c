@@ -92,6 +92,8 @@ static const rl_section eval_section = {
 static const rl_key log_keys[] = {
     RL_KEY_ROW(rl_log_opts, print_samples, "0", 0, 1e6, RL_KEY_RESUME_FREE,
                "completions shown on the console each step"),
+    RL_KEY_ROW(rl_log_opts, every, "1", 1, 1e9, RL_KEY_RESUME_FREE,
+               "steps between lines of the console; metrics.jsonl has every step"),
 };
 static const rl_section log_section = {
     .name = "log",
@@ -118,8 +120,8 @@ const char *const recipe_names[] = {"why",     "run",  "model", "data",    "roll
                                     "rewards", "algo", "optim", "compute", "sandbox",
                                     "eval",    "log",  NULL};
 
-const char *const recipe_path_keys[] = {"run.dir",   "model.path",     "data.train",
-                                        "data.eval", "sandbox.python", NULL};
+const char *const recipe_path_keys[] = {
+    "run.dir", "model.path", "data.train", "data.eval", "data.eval_loss", "sandbox.python", NULL};
 
 static const rl_key *key_in(const rl_section *section, const char *key) {
     for (size_t i = 0; i < section->n_keys; i++) {

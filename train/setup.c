@@ -16,6 +16,9 @@ rl_status setup_check_folder(const rl_recipe *recipe, bool overwrite, rl_err *er
     if (status == RL_OK) {
         status = rl_run_dir_apart(dir, "data.eval", recipe->data.eval, err);
     }
+    if (status == RL_OK) {
+        status = rl_run_dir_apart(dir, "data.eval_loss", recipe->data.eval_loss, err);
+    }
     return status;
 }
 
@@ -25,8 +28,8 @@ rl_status setup_prompt(const setup *s, const rl_problem *problem, rl_arena *aren
 }
 
 // Leaves out or refuses prompts over data.max_prompt_tokens; they are never cut.
-static rl_status measure_prompts(setup *s, rl_dataset *data, const char *key, const char *path,
-                                 rl_err *err) {
+static rl_status measure_prompts(const setup *s, rl_dataset *data, const char *key,
+                                 const char *path, rl_err *err) {
     const rl_data_opts *opts = &s->recipe->data;
     rl_arena *arena = rl_arena_new(0);
     rl_status status = RL_OK;
@@ -95,23 +98,6 @@ static bool runs_tests(const rl_recipe *recipe) {
     return false;
 }
 
-static rl_status open_data(setup *s, const char *path, const char *key, rl_dataset **out,
-                           rl_err *err) {
-    rl_status status;
-    if (!rl_fs_exists(path)) {
-        return rl_fail(err, RL_IO, "'%s' names '%s', which is not there; set it with --set %s=FILE",
-                       key, path, key);
-    }
-    status = rl_dataset_load(path, s->recipe->data.system, out, err);
-    if (status == RL_OK && runs_tests(s->recipe)) {
-        status = rl_dataset_require_tests(*out, err);
-    }
-    if (status == RL_OK) {
-        status = measure_prompts(s, *out, key, path, err);
-    }
-    return status;
-}
-
 static rl_status check_room(const setup *s, rl_err *err) {
     const rl_rollout_opts *rollout = &s->recipe->rollout;
     int32_t max = rl_checkpoint_config(s->checkpoint)->max_positions;
@@ -137,6 +123,32 @@ static rl_status open_checkpoint(setup *s, rl_err *err) {
     return rl_checkpoint_open(model->path, &s->checkpoint, err);
 }
 
+rl_status setup_need_file(const char *path, const char *key, rl_err *err) {
+    if (!rl_fs_exists(path)) {
+        return rl_fail(err, RL_IO, "'%s' names '%s', which is not there; set it with --set %s=FILE",
+                       key, path, key);
+    }
+    return RL_OK;
+}
+
+rl_status setup_problems(const setup *s, const char *path, const char *key, rl_dataset **out,
+                         rl_err *err) {
+    rl_status status = check_room(s, err);
+    if (status == RL_OK) {
+        status = setup_need_file(path, key, err);
+    }
+    if (status == RL_OK) {
+        status = rl_dataset_load(path, s->recipe->data.system, out, err);
+    }
+    if (status == RL_OK && runs_tests(s->recipe)) {
+        status = rl_dataset_require_tests(*out, err);
+    }
+    if (status == RL_OK) {
+        status = measure_prompts(s, *out, key, path, err);
+    }
+    return status;
+}
+
 rl_status setup_open_light(setup *s, const rl_recipe *recipe, rl_err *err) {
     const rl_gguf *gguf;
     rl_status status;
@@ -160,13 +172,11 @@ rl_status setup_open_light(setup *s, const rl_recipe *recipe, rl_err *err) {
     }
     if (status == RL_OK) {
         collect_stops(s);
-        status = check_room(s, err);
-    }
-    if (status == RL_OK) {
-        status = open_data(s, recipe->data.train, "data.train", &s->train, err);
+        s->objective = objective_of(recipe->algo);
+        status = s->objective->open(s, &s->objective_self, err);
     }
     if (status == RL_OK && recipe->data.eval[0] != '\0') {
-        status = open_data(s, recipe->data.eval, "data.eval", &s->eval, err);
+        status = setup_problems(s, recipe->data.eval, "data.eval", &s->eval, err);
     }
     return status;
 }
@@ -241,6 +251,9 @@ rl_status setup_open_heavy(setup *s, rl_err *err) {
 }
 
 void setup_close(setup *s) {
+    if (s->objective != NULL) {
+        s->objective->close(s->objective_self);
+    }
     if (s->engine_self != NULL) {
         s->engine->close(s->engine_self);
     }
@@ -256,7 +269,6 @@ void setup_close(setup *s) {
     rl_chat_free(s->chat);
     rl_tokenizer_free(s->tokenizer);
     rl_checkpoint_close(s->checkpoint);
-    rl_dataset_free(s->train);
     rl_dataset_free(s->eval);
     rl_arena_free(s->arena);
     *s = (setup){0};

@@ -1,5 +1,6 @@
 /*
- * An algorithm: how rewards become advantages, and which loss they weigh.
+ * An algorithm: what a step of training is made of. Under the policy objective, how rewards become
+ * advantages, and which loss they weigh; under the supervised one, options alone (sft.h).
  *
  * Per step train sets keep from scored, calls credit, select, advantage, modulate, in that order,
  * then surrogate. Hooks are arithmetic on the batch: no I/O, no clock, no random draws, no heap.
@@ -26,10 +27,19 @@ typedef struct rl_algo_run {
     rl_arena *scratch; // for temporaries inside one hook
 } rl_algo_run;
 
+/* Where the gradient of a step comes from. */
+typedef enum rl_objective {
+    RL_OBJECTIVE_POLICY,    // completions that the policy samples, and their rewards
+    RL_OBJECTIVE_SUPERVISED // conversations that are given
+} rl_objective;
+
 typedef struct rl_algo {
-    const char *name;          // as written in a recipe
+    const char *name; // as written in a recipe
+    rl_objective objective;
     const rl_section *options; // its keys
     size_t state_size;         // 0 when nothing outlives a step
+
+    // What follows is of the policy objective; a row of another one leaves it NULL.
 
     // Zeroed state in, usable state out; sizes per-task tables from the data set's tag counts.
     rl_status (*init)(const rl_algo_run *run, const rl_tag_counts *tags, rl_err *err);

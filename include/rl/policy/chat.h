@@ -24,6 +24,11 @@ void rl_chat_free(rl_chat *chat); // accepts NULL
 rl_status rl_chat_open(const rl_chat *chat, const rl_message *message, int32_t n_messages,
                        rl_arena *arena, int32_t **out, int32_t *n_out, rl_err *err) RL_MUST_USE;
 
+/* What the assistant says in a turn that is open, as it would have been sampled: the content alone,
+ * without the stop token. The bytes may be anything. */
+rl_status rl_chat_reply(const rl_chat *chat, const char *content, size_t content_len,
+                        rl_arena *arena, int32_t **out, int32_t *n_out, rl_err *err) RL_MUST_USE;
+
 /*
  * The ids that follow a finished assistant turn: what is missing of its end (ended: its stop token
  * was sampled), one more user message, whose bytes may be anything, and the opening of the next

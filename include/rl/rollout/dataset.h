@@ -14,6 +14,7 @@ typedef enum rl_over_long { RL_OVER_LONG_SKIP, RL_OVER_LONG_REFUSE } rl_over_lon
 
 typedef struct rl_data_opts {
     const char *train, *eval; // paths; "" is none (eval)
+    const char *eval_loss;    // conversations whose loss is measured; "" is none
     const char *system;       // system message put before every prompt; "" leaves it out
     int32_t max_prompt_tokens;
     bool shuffle;

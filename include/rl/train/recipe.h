@@ -50,7 +50,7 @@ typedef struct rl_eval_opts {
 } rl_eval_opts;
 
 typedef struct rl_log_opts {
-    int32_t print_samples;
+    int32_t print_samples, every;
 } rl_log_opts;
 
 /* One entry of the list `rewards`. */
