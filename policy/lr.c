@@ -5,26 +5,48 @@
 #include "rl/core/fmath.h"
 #include "rl/policy/optim.h"
 
-double rl_lr_at(const rl_optim_opts *opts, int64_t k, int64_t n_updates) {
+/* What is left of the rate, from 1 to 0, where share x of the fall lies behind. */
+static double left_at(rl_decay decay, double x) {
     const double pi = 3.14159265358979323846;
-    int64_t warmup = opts->warmup_steps;
+    switch (decay) {
+    case RL_DECAY_LINEAR:
+        return 1 - x;
+    case RL_DECAY_COSINE:
+        return 0.5 * (1 + rl_cos(pi * x));
+    case RL_DECAY_SQRT:
+        return 1 - sqrt(x);
+    }
+    RL_ASSERT(!"a curve of the list");
+    return 1;
+}
+
+/* Share of `span` updates from `begin` on that lies behind at update k. */
+static double behind(int64_t k, int64_t begin, int64_t span) {
+    double x = (double)(k - begin) / (double)(span > 1 ? span : 1);
+    return x < 0 ? 0 : x < 1 ? x : 1;
+}
+
+double rl_lr_at(const rl_optim_opts *opts, int64_t k, int64_t n_updates) {
+    int64_t warmup = opts->warmup_steps, decay = opts->decay_steps;
+    double least = opts->min_lr_ratio, left = 1;
     RL_ASSERT(k >= 0);
     if (k < warmup) {
-        return opts->lr * ((double)k / (double)warmup);
+        double share = (double)k / (double)warmup;
+        bool above = opts->schedule == RL_SCHEDULE_WARMUP_STABLE_DECAY;
+        return opts->lr * (above ? least + (1 - least) * share : share);
     }
-    // Share of the decay that lies behind; beyond the last update the rate stays where it ended.
-    double span = (double)(n_updates > warmup ? n_updates - warmup : 1);
-    double x = (double)(k - warmup) / span, left = 1;
-    x = x < 1 ? x : 1;
     switch (opts->schedule) {
     case RL_SCHEDULE_CONSTANT:
         return opts->lr;
     case RL_SCHEDULE_LINEAR:
-        left = 1 - x;
+        left = left_at(RL_DECAY_LINEAR, behind(k, warmup, n_updates - warmup));
         break;
     case RL_SCHEDULE_COSINE:
-        left = 0.5 * (1 + rl_cos(pi * x));
+        left = left_at(RL_DECAY_COSINE, behind(k, warmup, n_updates - warmup));
+        break;
+    case RL_SCHEDULE_WARMUP_STABLE_DECAY:
+        left = left_at(opts->decay_type, behind(k, n_updates - decay, decay));
         break;
     }
-    return opts->lr * (opts->min_lr_ratio + (1 - opts->min_lr_ratio) * left);
+    return opts->lr * (least + (1 - least) * left);
 }

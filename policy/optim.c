@@ -9,7 +9,9 @@
 
 static const char *const optimizer_names[] = {"adamw", "muon", NULL};
 static const char *const adjust_names[] = {"match_rms_adamw", "original", NULL};
-static const char *const schedule_names[] = {"constant", "linear", "cosine", NULL};
+static const char *const schedule_names[] = {"constant", "linear", "cosine", "warmup_stable_decay",
+                                             NULL};
+static const char *const decay_names[] = {"linear", "cosine", "1-sqrt", NULL};
 
 static const rl_key optim_keys[] = {
     RL_CHOICE_ROW(
@@ -18,12 +20,19 @@ static const rl_key optim_keys[] = {
         "with AdamW for embedding, head and norms"),
     RL_KEY_ROW(rl_optim_opts, lr, "1e-6", 0, 1, 0, "learning rate at the height of the schedule"),
     RL_CHOICE_ROW(rl_optim_opts, schedule, "linear", schedule_names, 0,
-                  "how the rate moves after the warm-up: stays, falls in a line, or falls along "
-                  "half a cosine, over the updates of the run"),
+                  "how the rate moves after the warm-up: stays, falls in a line or along half a "
+                  "cosine over the updates of the run, or stays and falls over the last "
+                  "decay_steps"),
     RL_KEY_ROW(rl_optim_opts, warmup_steps, "0", 0, 1000000000, 0,
-               "updates over which the rate climbs in a line from 0 to lr"),
+               "updates over which the rate climbs in a line to lr, from 0 or, with "
+               "warmup_stable_decay, from min_lr_ratio of it"),
     RL_KEY_ROW(rl_optim_opts, min_lr_ratio, "0", 0, 1, 0,
-               "where linear and cosine end, as a share of lr"),
+               "where all schedules but constant end, as a share of lr"),
+    RL_KEY_ROW(rl_optim_opts, decay_steps, "0", 0, 1000000000, 0,
+               "warmup_stable_decay: updates at the end of the run over which the rate falls; it "
+               "must be given"),
+    RL_CHOICE_ROW(rl_optim_opts, decay_type, "linear", decay_names, 0,
+                  "warmup_stable_decay: the curve of the fall"),
     RL_KEY_ROW(rl_optim_opts, beta1, "0.9", 0, 0.999999, 0,
                "AdamW's decay of the mean gradient, per update"),
     RL_KEY_ROW(rl_optim_opts, beta2, "0.999", 0, 0.999999, 0,
@@ -49,6 +58,11 @@ static const rl_key optim_keys[] = {
 
 static rl_status check_optim(const void *self, rl_err *err) {
     const rl_optim_opts *opts = self;
+    if (opts->schedule == RL_SCHEDULE_WARMUP_STABLE_DECAY && opts->decay_steps == 0) {
+        return rl_fail(err, RL_BAD_RECIPE,
+                       "'optim.schedule' is warmup_stable_decay but 'optim.decay_steps' is 0, so "
+                       "that the rate would never fall; set 'optim.decay_steps'");
+    }
     if (opts->name == RL_OPTIMIZER_MUON && opts->muon_adamw_lr > 0 && opts->lr == 0) {
         return rl_fail(err, RL_BAD_RECIPE,
                        "'optim.muon_adamw_lr' is %g but 'optim.lr', whose schedule it follows, is "

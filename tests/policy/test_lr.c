@@ -5,15 +5,18 @@
 #include "rl/core/json.h"
 #include "rl/policy/optim.h"
 
-static rl_schedule schedule_named(const char *name) {
-    static const char *const names[] = {"constant", "linear", "cosine"};
-    for (size_t i = 0; i < RL_COUNT(names); i++) {
-        if (strcmp(names[i], name) == 0) {
-            return (rl_schedule)i;
+// The number that a choice of the section has by its name.
+static int32_t choice(const char *key, const char *name) {
+    for (size_t k = 0; k < rl_optim_section.n_keys; k++) {
+        const rl_key *row = &rl_optim_section.keys[k];
+        for (int32_t i = 0; strcmp(row->name, key) == 0 && row->choices[i] != NULL; i++) {
+            if (strcmp(row->choices[i], name) == 0) {
+                return i;
+            }
         }
     }
-    fail_msg("no schedule '%s'", name);
-    return RL_SCHEDULE_CONSTANT;
+    fail_msg("'%s' has no choice '%s'", key, name);
+    return 0;
 }
 
 static void schedules_match_transformers(void **state) {
@@ -26,7 +29,11 @@ static void schedules_match_transformers(void **state) {
     for (; item != NULL; item = rl_json_next(item)) {
         rl_optim_opts opts = {
             .lr = rl_json_number(rl_json_get(item, "lr"), -1),
-            .schedule = schedule_named(rl_json_text(rl_json_get(item, "schedule"), "")),
+            .schedule =
+                (rl_schedule)choice("schedule", rl_json_text(rl_json_get(item, "schedule"), "")),
+            .decay_steps = (int32_t)rl_json_number(rl_json_get(item, "decay_steps"), 0),
+            .decay_type = (rl_decay)choice("decay_type",
+                                           rl_json_text(rl_json_get(item, "decay_type"), "linear")),
             .warmup_steps = (int32_t)rl_json_number(rl_json_get(item, "warmup_steps"), -1),
             .min_lr_ratio = rl_json_number(rl_json_get(item, "min_lr_ratio"), -1),
         };
@@ -42,7 +49,7 @@ static void schedules_match_transformers(void **state) {
         assert_true(fabs(rl_lr_at(&opts, n, n) - after) <= 1e-17);
         assert_true(rl_lr_at(&opts, n + 5, n) == rl_lr_at(&opts, n, n));
     }
-    assert_true(n_rates > 100);
+    assert_true(n_rates > 240);
     rl_json_free(doc);
 }
 
@@ -62,6 +69,18 @@ static void warm_up_may_outlast_the_run(void **state) {
     assert_true(rl_lr_at(&opts, 9, 4) == 0);
 }
 
+static void a_fall_needs_its_length(void **state) {
+    rl_optim_opts opts = {.schedule = RL_SCHEDULE_WARMUP_STABLE_DECAY};
+    rl_err err = {""};
+    (void)state;
+    assert_int_equal(rl_optim_section.check(&opts, &err), RL_BAD_RECIPE);
+    assert_non_null(strstr(err.text, "'optim.decay_steps' is 0"));
+    opts.decay_steps = 1;
+    assert_ok(rl_optim_section.check(&opts, &err));
+    opts = (rl_optim_opts){.schedule = RL_SCHEDULE_COSINE};
+    assert_ok(rl_optim_section.check(&opts, &err));
+}
+
 static void defaults_are_trls(void **state) {
     rl_arena *arena = rl_arena_new(0);
     rl_optim_opts opts;
@@ -78,6 +97,7 @@ int main(void) {
         cmocka_unit_test(schedules_match_transformers),
         cmocka_unit_test(linear_ends_at_its_least_rate),
         cmocka_unit_test(warm_up_may_outlast_the_run),
+        cmocka_unit_test(a_fall_needs_its_length),
         cmocka_unit_test(defaults_are_trls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,8 +14,12 @@
 typedef enum rl_schedule {
     RL_SCHEDULE_CONSTANT,
     RL_SCHEDULE_LINEAR,
-    RL_SCHEDULE_COSINE
+    RL_SCHEDULE_COSINE,
+    RL_SCHEDULE_WARMUP_STABLE_DECAY
 } rl_schedule;
+
+/* The curve of the last part of warmup_stable_decay: transformers' decay_type. */
+typedef enum rl_decay { RL_DECAY_LINEAR, RL_DECAY_COSINE, RL_DECAY_SQRT } rl_decay;
 
 typedef enum rl_optimizer { RL_OPTIMIZER_ADAMW, RL_OPTIMIZER_MUON } rl_optimizer;
 
@@ -28,7 +32,9 @@ typedef struct rl_optim_opts {
     double max_grad_norm; // 0 leaves gradients as they are
     rl_schedule schedule;
     int32_t warmup_steps;
-    double min_lr_ratio; // cosine and linear end at lr * this
+    double min_lr_ratio; // all but constant end at lr * this; warmup_stable_decay begins there too
+    int32_t decay_steps; // warmup_stable_decay: its last updates
+    rl_decay decay_type;
     double muon_momentum;
     int32_t muon_ns_steps;
     rl_muon_adjust muon_adjust;
