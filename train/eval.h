@@ -1,20 +1,34 @@
-/* Evaluation: the rollout of training on held-out problems, with one attempt a turn. Private to
- * train/. */
+/*
+ * Evaluation: the problems of data.eval, each sampled eval.samples times, and every failure tried
+ * again as eval.turns allows; with eval.controls also afresh and with another problem's feedback.
+ * Private to train/.
+ */
 #ifndef RL_TRAIN_EVAL_H
 #define RL_TRAIN_EVAL_H
 
 #include <signal.h>
 
 #include "rl/train/metrics.h"
+#include "rl/train/run_dir.h"
+#include "train/report.h"
 #include "train/setup.h"
 
+/* Who listens to an evaluation; each may be NULL. */
+typedef struct eval_place {
+    const volatile sig_atomic_t *stop; // nonzero ends it between batches with RL_INTERRUPTED
+    report *report;                    // shows how far it is
+    rl_run_dir *dir;                   // gets eval.jsonl and eval_completions-<step>.jsonl
+} eval_place;
+
+enum { EVAL_SET_NAME = 40 };
+/* The stem of data.eval's file: "heldout" for "data/heldout.jsonl"; cut at EVAL_SET_NAME - 1. */
+void eval_set_name(const rl_recipe *recipe, char out[EVAL_SET_NAME]);
+
 /*
- * Puts step and eval/... . A problem that is failed is tried again with its feedback, as often as
- * rollout.turns allows; eval/solved is the share of problems solved at any turn. Problems are taken
- * rollout.prompts times rollout.group_size at a time, so an evaluation needs no more cache than a
- * step; between them a nonzero *stop (may be NULL) ends it with RL_INTERRUPTED. Resets arena.
+ * Puts step, eval/<set>/... (docs/metrics.md) and timing_s/eval. The same recipe and weights give
+ * the same numbers at any step. Resets arena.
  */
-rl_status eval_run(const setup *s, int64_t step, const volatile sig_atomic_t *stop, rl_arena *arena,
+rl_status eval_run(const setup *s, int64_t step, const eval_place *place, rl_arena *arena,
                    rl_metrics *out, rl_err *err) RL_MUST_USE;
 
 #endif

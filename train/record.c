@@ -25,22 +25,56 @@ static void put_if(rl_json_writer *w, const char *key, bool known, double value)
     rl_json_put_number(w, key, known ? value : (double)NAN);
 }
 
-static void put_sample(const rl_rollout_result *r, const rl_judge *judge, int32_t n_judges,
-                       int64_t step, int32_t i, rl_json_writer *w) {
+/* Numbers of samples and groups in a file: those of first attempts, and of later ones, shifted. */
+typedef struct shift {
+    int32_t n_first, first, later;
+} shift;
+
+static int32_t shifted(const shift *s, int32_t i) {
+    return i < s->n_first ? s->first + i : s->later + i - s->n_first;
+}
+
+/* numbers is NULL in training. */
+typedef struct job {
+    const rl_rollout_result *r;
+    const rl_judge *judge;
+    int32_t n_judges;
+    int64_t step;
+    const record_numbers *numbers;
+    shift sample, group;
+} job;
+
+static void put_training(rl_json_writer *w, const job *x, const rl_sample *s) {
+    bool trains = x->numbers == NULL;
+    put_if(w, "credit", trains && s->scored, s->credit);
+    put_if(w, "advantage", trains && s->scored, s->advantage);
+    if (trains) {
+        rl_json_put_bool(w, "kept", s->keep);
+    } else {
+        rl_json_put_null(w, "kept");
+    }
+}
+
+static void put_sample(const job *x, int32_t i, rl_json_writer *w) {
+    const rl_rollout_result *r = x->r;
     const rl_batch *batch = &r->batch;
     const rl_sample *s = &batch->sample[i];
     const rl_sample_story *story = &r->story[i];
     rl_json_open_object(w, NULL);
-    rl_json_put_int(w, "step", step);
+    rl_json_put_int(w, "step", x->step);
     put_name(w, "problem", story->problem->id);
-    rl_json_put_int(w, "group", s->group);
-    rl_json_put_int(w, "sample", i);
+    rl_json_put_int(w, "group", shifted(&x->group, s->group));
+    rl_json_put_int(w, "sample", shifted(&x->sample, i));
     if (s->parent >= 0) {
-        rl_json_put_int(w, "parent", s->parent);
+        rl_json_put_int(w, "parent", shifted(&x->sample, s->parent));
     } else {
         rl_json_put_null(w, "parent");
     }
     rl_json_put_int(w, "turn", s->turn + 1);
+    if (x->numbers != NULL) {
+        const char *retry = s->turn > 0 ? rl_retry_names[x->numbers->retry] : NULL;
+        rl_json_put_text(w, "retry", retry, retry != NULL ? strlen(retry) : 0);
+    }
     rl_json_put_text(w, "prompt", r->prompt_text[s->group], r->prompt_text_len[s->group]);
     put_ids(w, "prompt_ids", r->prompt_token[s->group], r->n_prompt_tokens[s->group]);
     rl_json_put_text(w, "completion", story->completion, story->completion_len);
@@ -52,15 +86,13 @@ static void put_sample(const rl_rollout_result *r, const rl_judge *judge, int32_
     rl_json_close_list(w);
     put_if(w, "reward", s->scored, s->reward);
     rl_json_open_object(w, "rewards");
-    for (int32_t j = 0; j < n_judges; j++) {
-        put_if(w, judge[j].name, s->scored, batch->reward_part[i * n_judges + j]);
+    for (int32_t j = 0; j < x->n_judges; j++) {
+        put_if(w, x->judge[j].name, s->scored, batch->reward_part[i * x->n_judges + j]);
     }
     rl_json_close_object(w);
     put_name(w, "verdict", record_verdict_name(story->verdict));
     rl_json_put_text(w, "feedback", story->feedback, story->feedback_len);
-    put_if(w, "credit", s->scored, s->credit);
-    put_if(w, "advantage", s->scored, s->advantage);
-    rl_json_put_bool(w, "kept", s->keep);
+    put_training(w, x, s);
     put_name(w, "finish", story->finish == RL_FINISH_STOP ? "stop" : "length");
     rl_json_close_object(w);
     rl_str_append_char(w->out, '\n');
@@ -68,9 +100,37 @@ static void put_sample(const rl_rollout_result *r, const rl_judge *judge, int32_
 
 void record_completions(const rl_rollout_result *result, const rl_judge *judge, int32_t n_judges,
                         int64_t step, rl_str *out) {
+    job x = {.r = result, .judge = judge, .n_judges = n_judges, .step = step};
     for (int32_t i = 0; i < result->batch.n_samples; i++) {
         rl_json_writer w = {.out = out};
-        put_sample(result, judge, n_judges, step, i, &w);
+        put_sample(&x, i, &w);
+    }
+}
+
+void record_evaluation(const rl_rollout_result *result, const rl_judge *judge, int32_t n_judges,
+                       int64_t step, record_numbers *numbers, rl_str *out) {
+    const rl_batch *batch = &result->batch;
+    job x = {.r = result, .judge = judge, .n_judges = n_judges, .step = step, .numbers = numbers};
+    while (x.group.n_first < batch->n_groups && batch->group[x.group.n_first].parent < 0) {
+        x.sample.n_first += batch->group[x.group.n_first++].n_samples;
+    }
+    if (numbers->retry == RL_RETRY_FEEDBACK) {
+        numbers->first_sample = numbers->next_sample;
+        numbers->first_group = numbers->next_group;
+        numbers->next_sample += x.sample.n_first;
+        numbers->next_group += x.group.n_first;
+    }
+    x.sample.first = numbers->first_sample;
+    x.group.first = numbers->first_group;
+    x.sample.later = numbers->next_sample;
+    x.group.later = numbers->next_group;
+    numbers->next_sample += batch->n_samples - x.sample.n_first;
+    numbers->next_group += batch->n_groups - x.group.n_first;
+    for (int32_t i = 0; i < batch->n_samples; i++) {
+        rl_json_writer w = {.out = out};
+        if (numbers->retry == RL_RETRY_FEEDBACK || batch->sample[i].turn > 0) {
+            put_sample(&x, i, &w);
+        }
     }
 }
 

@@ -66,6 +66,12 @@ void report_phase(report *r, const char *phase) {
     r->bar_shown = true;
 }
 
+void report_progress(report *r, const char *phase, int64_t done, int64_t n) {
+    char text[64];
+    snprintf(text, sizeof text, "%s %lld/%lld", phase, (long long)done, (long long)n);
+    report_phase(r, text);
+}
+
 // " name value", left out where there is nothing to show.
 static void append(rl_str *line, const rl_metrics *m, const char *label, const char *name,
                    const char *fmt) {
@@ -104,15 +110,26 @@ void report_step(report *r, const rl_metrics *m) {
     rl_str_release(&line);
 }
 
-void report_eval(report *r, const rl_metrics *m) {
+// append of the name within the set's.
+static void append_of_set(rl_str *line, const rl_metrics *m, const char *set, const char *label,
+                          const char *name, const char *fmt) {
+    char whole[RL_METRIC_NAME];
+    snprintf(whole, sizeof whole, "eval/%s/%s", set, name);
+    append(line, m, label, whole, fmt);
+}
+
+void report_eval(report *r, const char *set, const rl_metrics *m) {
     rl_str line = {0};
     rl_str_appendf(&line, "eval at step %.0f", rl_metrics_get(m, "step"));
-    append(&line, m, "reward", "eval/reward", "%.3f");
-    append(&line, m, "solved", "eval/turn1/solved", "%.3f");
-    append(&line, m, "turn2", "eval/turn2/solved", "%.3f");
-    append(&line, m, "solved within all turns", "eval/solved", "%.3f");
+    append_of_set(&line, m, set, "iter1", "iter1", "%.3f");
+    append_of_set(&line, m, set, "iter2", "iter2", "%.3f");
+    append_of_set(&line, m, set, "afresh", "iter2_fresh", "%.3f");
+    append_of_set(&line, m, set, "wrong feedback", "iter2_wrong_feedback", "%.3f");
+    append_of_set(&line, m, set, "reward", "reward", "%.3f");
+    append_of_set(&line, m, set, "unknown", "unknown", "%.0f");
     append(&line, m, "loss", "eval/loss", "%.4f");
     append(&line, m, "weighted", "eval/loss/weighted", "%.4f");
+    append(&line, m, "seconds", "timing_s/eval", "%.1f");
     clear_bar(r);
     rl_log(RL_LOG_INFO, "%s", rl_str_text(&line));
     rl_str_release(&line);

@@ -20,10 +20,12 @@ typedef struct report {
 report report_begin(int64_t n_steps);
 /* On a terminal, redraws the bar: "[====>     ] step 4/100 sampling, 2m10s left". */
 void report_phase(report *r, const char *phase);
+/* The same with how much of it is done: "evaluating 96/300". */
+void report_progress(report *r, const char *phase, int64_t done, int64_t n);
 /* The step's line; counts the step as done. */
 void report_step(report *r, const rl_metrics *metrics);
-/* A line of an evaluation's numbers. */
-void report_eval(report *r, const rl_metrics *metrics);
+/* A line of an evaluation's numbers; set is the name within theirs. */
+void report_eval(report *r, const char *set, const rl_metrics *metrics);
 /* The first n completions of the step, whole. Control characters but newline and tab are shown by
  * their numbers, as \x1b and \u009b. */
 void report_samples(report *r, const rl_rollout_result *result, int32_t n);

@@ -17,9 +17,20 @@ static const char completions_name[] = "completions.jsonl";
 
 // Files that a run makes, and that --overwrite may therefore remove.
 static bool is_ours(const char *name) {
-    return strcmp(name, effective_name) == 0 || strcmp(name, metrics_name) == 0 ||
-           strcmp(name, completions_name) == 0 || rl_text_starts(name, "checkpoint-") ||
-           rl_text_starts(name, "failed-batch-");
+    static const char *const whole[] = {effective_name, metrics_name, completions_name,
+                                        "eval.jsonl",   "plot.txt",   "plot.svg"};
+    static const char *const start[] = {"checkpoint-", "failed-batch-", "eval_completions-"};
+    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++) {
+        if (strcmp(name, whole[i]) == 0) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < sizeof start / sizeof start[0]; i++) {
+        if (rl_text_starts(name, start[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 // Lists the folder and judges it; n is 0 when it is absent or empty.
@@ -129,6 +140,14 @@ rl_status rl_run_dir_metrics(rl_run_dir *dir, const rl_str *lines, rl_err *err) 
 
 rl_status rl_run_dir_completions(rl_run_dir *dir, const rl_str *lines, rl_err *err) {
     return rl_fs_append(dir->completions, lines->ptr, lines->len, err);
+}
+
+rl_status rl_run_dir_append(rl_run_dir *dir, const char *name, const rl_str *lines, rl_err *err) {
+    rl_arena_mark mark = rl_arena_mark_get(dir->arena);
+    rl_status status =
+        rl_fs_append(rl_path_join(dir->arena, dir->path, name), lines->ptr, lines->len, err);
+    rl_arena_rewind(dir->arena, mark);
+    return status;
 }
 
 rl_status rl_run_dir_file(rl_run_dir *dir, const char *name, const rl_str *text, rl_err *err) {

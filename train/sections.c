@@ -63,20 +63,49 @@ static const rl_section compute_section = {
 
 static const rl_key eval_keys[] = {
     RL_KEY_ROW(rl_eval_opts, every, "0", 0, 1e9, RL_KEY_RESUME_FREE,
-               "steps between evaluations on data.eval; 0 evaluates only where at_start says"),
+               "steps between evaluations on data.eval; 0 evaluates only where at_start and at_end "
+               "say"),
     RL_KEY_ROW(rl_eval_opts, problems, "0", 0, 1e9, RL_KEY_RESUME_FREE,
                "problems of an evaluation, from the top of the file; 0 for all"),
     RL_KEY_ROW(rl_eval_opts, at_start, "true", 0, 0, RL_KEY_RESUME_FREE,
                "evaluate once before training, where data.eval is given"),
-    RL_KEY_ROW(rl_eval_opts, temperature, "0", 0, 100, RL_KEY_RESUME_FREE,
-               "sampling temperature of an evaluation; 0 is greedy"),
+    RL_KEY_ROW(rl_eval_opts, at_end, "true", 0, 0, RL_KEY_RESUME_FREE,
+               "evaluate after the last step, where data.eval is given"),
+    RL_KEY_ROW(rl_eval_opts, samples, "4", 1, 1 << 16, RL_KEY_RESUME_FREE,
+               "first attempts at a problem; one where the temperature is 0"),
+    RL_KEY_ROW(
+        rl_eval_opts, turns, "0", 0, 64, RL_KEY_RESUME_FREE,
+        "attempts in a row after a failure, each shown the feedback on the one before; 0 for "
+        "rollout.turns, but at least 2"),
+    RL_KEY_ROW(rl_eval_opts, controls, "false", 0, 0, RL_KEY_RESUME_FREE,
+               "measure also what second attempts do without feedback, and with that of another "
+               "problem"),
+    RL_KEY_ROW(rl_eval_opts, temperature, "-1", -1, 100, RL_KEY_RESUME_FREE,
+               "sampling temperature of an evaluation; 0 is greedy, -1 is rollout.temperature"),
+    RL_KEY_ROW(rl_eval_opts, batch, "16", 1, 1 << 20, RL_KEY_RESUME_FREE,
+               "problems evaluated at a time; more need more memory; another problem's feedback is "
+               "looked for among them"),
+    RL_KEY_ROW(rl_eval_opts, save_completions, "true", 0, 0, RL_KEY_RESUME_FREE,
+               "write every evaluation's completions to eval_completions-<step>.jsonl"),
 };
 static rl_status check_eval(const void *opts, rl_err *err) {
     const rl_eval_opts *eval = opts;
-    if (eval->temperature > 0 && eval->temperature < 1e-3) {
+    if (eval->temperature != -1 && eval->temperature != 0 && eval->temperature < 1e-3) {
         return rl_fail(err, RL_BAD_RECIPE,
-                       "'eval.temperature' is %g; take 0 for greedy, or at least 0.001",
+                       "'eval.temperature' is %g; take -1 for rollout.temperature, 0 for greedy, "
+                       "or at least 0.001",
                        eval->temperature);
+    }
+    if (eval->controls && eval->batch < 2) {
+        return rl_fail(err, RL_BAD_RECIPE,
+                       "'eval.controls' wants another problem's feedback, but 'eval.batch' is %d; "
+                       "take 2 or more",
+                       (int)eval->batch);
+    }
+    if (eval->controls && eval->turns == 1) {
+        return rl_fail(err, RL_BAD_RECIPE,
+                       "'eval.controls' compares second attempts, but 'eval.turns' is 1; take 2 or "
+                       "more, or 0");
     }
     return RL_OK;
 }

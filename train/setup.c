@@ -172,6 +172,8 @@ rl_status setup_open_light(setup *s, const rl_recipe *recipe, rl_err *err) {
     }
     if (status == RL_OK) {
         collect_stops(s);
+    }
+    if (status == RL_OK && !s->measures_only) {
         s->objective = objective_of(recipe->algo);
         status = s->objective->open(s, &s->objective_self, err);
     }
@@ -228,14 +230,14 @@ rl_status setup_open_heavy(setup *s, rl_err *err) {
         status = open_compute(s, err);
     }
     if (status == RL_OK) {
-        status = rl_policy_open(s->checkpoint, s->backend, true, &s->policy, err);
+        status = rl_policy_open(s->checkpoint, s->backend, !s->measures_only, &s->policy, err);
     }
     if (status == RL_OK && rl_policy_not_finite(s->policy, false) != NULL) {
         status =
             rl_fail(err, RL_IO, "weight '%s' of '%s' holds NaN or infinity; the file is damaged",
                     rl_policy_not_finite(s->policy, false), recipe->model.path);
     }
-    if (status == RL_OK) {
+    if (status == RL_OK && !s->measures_only) {
         status = rl_optim_new(&recipe->optim, s->policy, &s->optim, err);
     }
     if (status == RL_OK) {

@@ -11,6 +11,7 @@
 #include "train/objective.h"
 
 struct setup {
+    bool measures_only; // the caller's, before opening: no objective, gradients or optimizer
     const rl_recipe *recipe;
     rl_arena *arena; // lives as long as the run
     const objective *objective;
@@ -35,8 +36,8 @@ struct setup {
 
 /* Whether run.dir may be written: no run in it unless overwrite, and nothing that the run reads. */
 rl_status setup_check_folder(const rl_recipe *recipe, bool overwrite, rl_err *err) RL_MUST_USE;
-/* Data, configuration, tokenizer; nothing heavy. Zero value in; released by setup_close in any
- * state. */
+/* Data, configuration, tokenizer; nothing heavy. Zero value in, but for measures_only; released by
+ * setup_close in any state. */
 rl_status setup_open_light(setup *s, const rl_recipe *recipe, rl_err *err) RL_MUST_USE;
 /* Threads, sandbox, verifiers, weights, optimizer, engine. */
 rl_status setup_open_heavy(setup *s, rl_err *err) RL_MUST_USE;

@@ -149,7 +149,8 @@ static rl_status measure(rl_trainer *t, int64_t step, rl_metrics *out, rl_err *e
     const objective *row = t->setup.objective;
     rl_status status = RL_OK;
     if (t->setup.eval != NULL) {
-        status = eval_run(&t->setup, step, t->stop, t->step_arena, out, err);
+        eval_place place = {.stop = t->stop, .report = &t->report, .dir = t->dir};
+        status = eval_run(&t->setup, step, &place, t->step_arena, out, err);
     } else {
         rl_metrics_put(out, (double)step, "step");
     }
@@ -164,12 +165,14 @@ static rl_status evaluate(rl_trainer *t, int64_t step, rl_err *err) {
     rl_str line = {0};
     rl_status status;
     double began = rl_clock_now();
+    char set[EVAL_SET_NAME];
     report_phase(&t->report, "evaluating");
     status = measure(t, step, &metrics, err);
     if (status == RL_OK) {
         rl_metrics_print(&metrics, &line);
         status = rl_run_dir_metrics(t->dir, &line, err);
-        report_eval(&t->report, &metrics);
+        eval_set_name(t->recipe, set);
+        report_eval(&t->report, set, &metrics);
     }
     rl_str_release(&line);
     // The time left is told by training steps alone.
@@ -195,8 +198,9 @@ static bool stop_asked(const rl_trainer *t) {
 static rl_status advance(rl_trainer *t, int64_t step, int64_t *saved, rl_err *err) {
     const rl_recipe *recipe = t->recipe;
     bool last = step == recipe->run.steps;
+    bool due = every(step, recipe->eval.every) || (last && recipe->eval.at_end);
     rl_status status = run_step(t, step, err);
-    if (status == RL_OK && evaluates(t) && every(step, recipe->eval.every)) {
+    if (status == RL_OK && evaluates(t) && due) {
         status = evaluate(t, step, err);
         status = status == RL_INTERRUPTED ? RL_OK : status;
     }

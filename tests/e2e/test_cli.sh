@@ -160,8 +160,9 @@ expect 4 "" bash -c "ulimit -f 6; '$bin/rl-train' toy.json --set run.dir=limited
 
 # Evaluation: a row of its own before training and after every step.
 train 0 "eval at step 0" --set run.dir=evaluated --set "data.eval=$golden/data/toy_problems.jsonl" --set eval.every=1
-[ "$(grep -c '"eval/reward"' evaluated/metrics.jsonl)" = 3 ] || fail "not three rows of evaluation"
-grep '"eval/reward"' evaluated/metrics.jsonl | grep -q '"loss"' && fail "an evaluation's row has a loss"
+[ "$(grep -c '"eval/toy_problems/iter2"' evaluated/metrics.jsonl)" = 3 ] || fail "not three rows of evaluation"
+[ "$(wc -l <evaluated/eval.jsonl)" = 12 ] || fail "not one line for each problem of three evaluations"
+grep '"eval/toy_problems/iter2"' evaluated/metrics.jsonl | grep -q '"loss"' && fail "an evaluation's row has a loss"
 
 # Ctrl-C ends after the step, with a checkpoint.
 "$bin/rl-train" toy.json --set run.dir=stopped --set run.steps=100000 >out 2>err &

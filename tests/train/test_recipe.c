@@ -104,6 +104,9 @@ static const bad_case bad[] = {
     {GOOD, "rollout.turns=20", 1, {"samples a step"}},
     {GOOD, "rollout.temperature=1e-50", 1, {"'rollout.temperature'"}},
     {GOOD, "eval.temperature=1e-50", 1, {"'eval.temperature'"}},
+    {GOOD, "eval.temperature=-0.5", 1, {"take -1 for rollout.temperature"}},
+    {GOOD, "eval={\"controls\": true, \"batch\": 1}", 1, {"'eval.batch' is 1"}},
+    {GOOD, "eval={\"controls\": true, \"turns\": 1}", 1, {"'eval.turns' is 1"}},
     {GOOD, "rollout.temperature=0", 1, {"rollout.temperature"}},
     // Rules between sections are told with mistakes in a value, and with each other.
     {"{" MODEL "," DATA "," REWARDS ", \"algo\": {\"name\": \"murphy\"}, \"run\": {\"steps\": -1}, "

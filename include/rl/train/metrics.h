@@ -8,7 +8,7 @@
 
 #include "rl/core/str.h"
 
-enum { RL_METRICS_MAX = 384, RL_METRIC_NAME = 64 };
+enum { RL_METRICS_MAX = 384, RL_METRIC_NAME = 96 };
 
 typedef struct rl_metric {
     char name[RL_METRIC_NAME];

@@ -44,9 +44,9 @@ typedef struct rl_compute_opts {
 } rl_compute_opts;
 
 typedef struct rl_eval_opts {
-    int32_t every, problems;
-    bool at_start;
-    double temperature;
+    int32_t every, problems, samples, turns, batch;
+    bool at_start, at_end, controls, save_completions;
+    double temperature; // below 0: rollout.temperature
 } rl_eval_opts;
 
 typedef struct rl_log_opts {

@@ -1,6 +1,7 @@
 /*
- * The folder of a run: metrics.jsonl, completions.jsonl, recipe.effective.json and
- * checkpoint-<step>/. An existing run is never touched unless the user says --overwrite, and then
+ * The folder of a run: metrics.jsonl, completions.jsonl, recipe.effective.json, checkpoint-<step>/,
+ * of evaluations eval.jsonl and eval_completions-<step>.jsonl, and at the end plot.txt and
+ * plot.svg. An existing run is never touched unless the user says --overwrite, and then
  * only files of these names are removed.
  */
 #ifndef RL_TRAIN_RUN_DIR_H
@@ -30,6 +31,9 @@ const char *rl_run_dir_path(const rl_run_dir *dir);
 /* Appends whole lines; a failed append leaves no half line behind. */
 rl_status rl_run_dir_metrics(rl_run_dir *dir, const rl_str *lines, rl_err *err) RL_MUST_USE;
 rl_status rl_run_dir_completions(rl_run_dir *dir, const rl_str *lines, rl_err *err) RL_MUST_USE;
+/* The same for a file by its name. */
+rl_status rl_run_dir_append(rl_run_dir *dir, const char *name, const rl_str *lines,
+                            rl_err *err) RL_MUST_USE;
 /* Writes a file of its own, such as the batch that made a loss NaN. */
 rl_status rl_run_dir_file(rl_run_dir *dir, const char *name, const rl_str *text,
                           rl_err *err) RL_MUST_USE;

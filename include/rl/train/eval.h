@@ -1,0 +1,18 @@
+/* Measuring a recipe's model on data.eval without training it. */
+#ifndef RL_TRAIN_EVAL_PUBLIC_H
+#define RL_TRAIN_EVAL_PUBLIC_H
+
+#include <signal.h>
+
+#include "rl/train/metrics.h"
+#include "rl/train/recipe.h"
+
+/*
+ * Puts what an evaluation at step 0 of a run of this recipe would put into metrics.jsonl. Reads
+ * neither data.train nor run.dir, and writes nothing. A nonzero *stop (may be NULL) ends it with
+ * RL_INTERRUPTED.
+ */
+rl_status rl_eval_recipe(const rl_recipe *recipe, const volatile sig_atomic_t *stop,
+                         rl_metrics *out, rl_err *err) RL_MUST_USE;
+
+#endif
