@@ -8,6 +8,7 @@
 const char *args_usage(void) {
     return "usage: rl-train RECIPE [--set SECTION.KEY=VALUE]... [--dry-run] [--overwrite]\n"
            "       rl-train score MODEL --in FILE [--threads N] [--kernels auto|ref|avx2|avx512]\n"
+           "       rl-train export MODEL OUT [--dtype f32|bf16]\n"
            "       rl-train doctor\n"
            "       rl-train --help | --help-recipe [--markdown] | --version\n"
            "\n"
@@ -21,6 +22,8 @@ const char *args_usage(void) {
            "               {\"logprobs\": [..], \"entropy\": [..]} out: natural logs at "
            "temperature 1,\n"
            "               one entry fewer than ids, entry t being that of id t + 1\n"
+           "  export       write the model as a new Hugging Face folder OUT, its weights in that "
+           "dtype\n"
            "  doctor       what this machine offers: processor, BLAS, sandbox\n"
            "\n"
            "exit codes: 0 done, 2 something to mend before training, 3 an alarm or NaN stopped the "
@@ -54,6 +57,7 @@ static const option options[] = {
     {"--in", OPTION_TEXT, offsetof(args, in), FOR(SCORE), 0},
     {"--kernels", OPTION_TEXT, offsetof(args, kernels), FOR(SCORE), 0},
     {"--threads", OPTION_COUNT, offsetof(args, threads), FOR(SCORE), 0},
+    {"--dtype", OPTION_TEXT, offsetof(args, dtype), FOR(EXPORT), 0},
     {"--markdown", OPTION_FLAG, offsetof(args, markdown), FOR(HELP_RECIPE), 0},
     {"--help", OPTION_COMMAND, 0, ~0u, COMMAND_HELP},
     {"-h", OPTION_COMMAND, 0, ~0u, COMMAND_HELP},
@@ -137,9 +141,10 @@ static rl_status read_option(int argc, char **argv, int *i, args *out, unsigned 
 }
 
 static rl_status check(const args *a, unsigned seen, rl_err *err) {
-    static const char *const names[] = {"training", "score",         "doctor",
+    static const char *const names[] = {"training", "score",         "export",   "doctor",
                                         "--help",   "--help-recipe", "--version"};
-    bool bare = a->command != COMMAND_TRAIN && a->command != COMMAND_SCORE;
+    const unsigned with_subject = FOR(TRAIN) | FOR(SCORE) | FOR(EXPORT);
+    bool bare = (with_subject >> a->command & 1) == 0;
     for (size_t i = 0; i < N_OPTIONS; i++) {
         if ((seen >> i & 1) != 0 && (options[i].allowed >> a->command & 1) == 0) {
             return rl_fail(err, RL_BAD_RECIPE, "option '%s' does not belong to %s", options[i].name,
@@ -157,6 +162,36 @@ static rl_status check(const args *a, unsigned seen, rl_err *err) {
     if (a->command == COMMAND_SCORE && (a->subject == NULL || a->in == NULL)) {
         return rl_fail(err, RL_BAD_RECIPE, "score wants a model and --in FILE");
     }
+    if (a->command == COMMAND_EXPORT && a->out == NULL) {
+        return rl_fail(err, RL_BAD_RECIPE, "export wants a model and the folder to write");
+    }
+    return RL_OK;
+}
+
+// Sub-commands, as the first plain argument names them.
+static bool read_command(const char *arg, args *out) {
+    static const struct {
+        const char *name;
+        command command;
+    } rows[] = {{"score", COMMAND_SCORE}, {"export", COMMAND_EXPORT}, {"doctor", COMMAND_DOCTOR}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (strcmp(arg, rows[i].name) == 0) {
+            out->command = out->command == COMMAND_TRAIN ? rows[i].command : out->command;
+            return true;
+        }
+    }
+    return false;
+}
+
+static rl_status read_plain(const char *arg, args *out, rl_err *err) {
+    if (out->subject == NULL) {
+        out->subject = arg;
+    } else if (out->command == COMMAND_EXPORT && out->out == NULL) {
+        out->out = arg;
+    } else {
+        return rl_fail(err, RL_BAD_RECIPE, "'%s' is one argument too many; options begin with --",
+                       arg);
+    }
     return RL_OK;
 }
 
@@ -169,18 +204,9 @@ rl_status args_parse(int argc, char **argv, args *out, rl_err *err) {
             plain_only = true;
         } else if (!plain_only && argv[i][0] == '-' && argv[i][1] != '\0') {
             status = read_option(argc, argv, &i, out, &seen, err);
-        } else if (first && strcmp(argv[i], "score") == 0) {
-            out->command = out->command == COMMAND_TRAIN ? COMMAND_SCORE : out->command;
-            first = false;
-        } else if (first && strcmp(argv[i], "doctor") == 0) {
-            out->command = out->command == COMMAND_TRAIN ? COMMAND_DOCTOR : out->command;
-            first = false;
-        } else if (out->subject == NULL) {
-            out->subject = argv[i];
-            first = false;
         } else {
-            status = rl_fail(err, RL_BAD_RECIPE,
-                             "'%s' is one argument too many; options begin with --", argv[i]);
+            status = first && read_command(argv[i], out) ? RL_OK : read_plain(argv[i], out, err);
+            first = false;
         }
     }
     return status == RL_OK ? check(out, seen, err) : status;

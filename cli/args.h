@@ -10,6 +10,7 @@
 typedef enum command {
     COMMAND_TRAIN,
     COMMAND_SCORE,
+    COMMAND_EXPORT,
     COMMAND_DOCTOR,
     COMMAND_HELP,
     COMMAND_HELP_RECIPE,
@@ -18,12 +19,14 @@ typedef enum command {
 
 typedef struct args {
     command command;
-    const char *subject; // RECIPE of train, MODEL of score
+    const char *subject; // RECIPE of train, MODEL of score and export
+    const char *out;     // OUT of export
     const char **set;    // [n_set] "section.key=value"; room for one an argument
     size_t n_set;
     const char *in; // --in of score
     const char *kernels;
-    int threads; // 0 for one per processor
+    const char *dtype; // of export
+    int threads;       // 0 for one per processor
     bool dry_run, overwrite, resume, markdown;
 } args;
 

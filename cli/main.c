@@ -19,6 +19,8 @@ static int dispatch(const args *a) {
         return command_train(a);
     case COMMAND_SCORE:
         return command_score(a);
+    case COMMAND_EXPORT:
+        return command_export(a);
     case COMMAND_DOCTOR:
         return command_doctor();
     case COMMAND_HELP:

@@ -10,6 +10,14 @@
 #include "rl/tensor/ops.h"
 #include "rl/tensor/safetensors.h"
 
+const char *const rl_save_dtype_names[] = {"f32", "bf16", NULL};
+
+/* In enumerator order. */
+static const struct {
+    const char *torch; // in config.json
+    rl_stored stored;
+} dtypes[] = {{"float32", RL_STORED_F32}, {"bfloat16", RL_STORED_BF16}};
+
 static rl_status write_text(const char *folder, const char *name, const rl_str *text, rl_err *err) {
     rl_arena *arena = rl_arena_new(0);
     rl_status status =
@@ -67,10 +75,10 @@ static bool is_type_key(const char *key, const char *end) {
            (len == 13 && memcmp(key, "\"torch_dtype\"", 13) == 0);
 }
 
-// The source's config.json with its number type set to float32. The text is edited rather than
+// The source's config.json with its number type set. The text is edited rather than
 // printed anew, so that numbers keep their spelling: readers tell 8.0 from 8. It was parsed before,
 // so its form is known to be right.
-static void retype_config(const char *text, size_t text_len, rl_str *out) {
+static void retype_config(const char *text, size_t text_len, const char *dtype, rl_str *out) {
     const char *end = text + text_len, *p = skip_space(text, end) + 1, *from = text;
     bool found = false;
     for (p = skip_space(p, end); *p == '"'; p = skip_space(p, end)) {
@@ -79,7 +87,7 @@ static void retype_config(const char *text, size_t text_len, rl_str *out) {
         value = skip_space(skip_space(p, end) + 1, end); // over the colon
         if (is_type_key(key, p)) {
             rl_str_append_n(out, from, (size_t)(value - from));
-            rl_str_append(out, "\"float32\"");
+            rl_str_appendf(out, "\"%s\"", dtype);
             found = true;
             from = skip_value(value, end);
         }
@@ -88,7 +96,7 @@ static void retype_config(const char *text, size_t text_len, rl_str *out) {
     }
     if (!found) { // p is at the closing brace of an object that is not empty
         rl_str_append_n(out, from, (size_t)(p - from));
-        rl_str_append(out, ", \"torch_dtype\": \"float32\"");
+        rl_str_appendf(out, ", \"torch_dtype\": \"%s\"", dtype);
         from = p;
     }
     rl_str_append_n(out, from, (size_t)(end - from));
@@ -134,7 +142,7 @@ static void put_rope(rl_json_writer *w, const rl_model_config *c) {
 }
 
 // In the older spelling, which old and new readers take.
-static void print_config(const rl_checkpoint *source, rl_str *out) {
+static void print_config(const rl_checkpoint *source, const char *dtype, rl_str *out) {
     const rl_model_config *c = &source->config;
     rl_json_writer w = {.out = out};
     rl_json_open_object(&w, NULL);
@@ -157,20 +165,21 @@ static void print_config(const rl_checkpoint *source, rl_str *out) {
     rl_json_put_bool(&w, "mlp_bias", false);
     rl_json_put_bool(&w, "tie_word_embeddings", c->tied);
     put_tokens(&w, c);
-    put_text(&w, "torch_dtype", "float32");
+    put_text(&w, "torch_dtype", dtype);
     rl_json_put_bool(&w, "use_cache", true);
     rl_json_close_object(&w);
 }
 
-static rl_status write_configs(const rl_checkpoint *source, const char *folder, rl_err *err) {
+static rl_status write_configs(const rl_checkpoint *source, const char *dtype, const char *folder,
+                               rl_err *err) {
     rl_str text = {0};
     rl_json_writer w = {.out = &text};
     bool copied = false;
     rl_status status;
     if (source->gguf != NULL) {
-        print_config(source, &text);
+        print_config(source, dtype, &text);
     } else {
-        retype_config(source->config_text, source->config_text_len, &text);
+        retype_config(source->config_text, source->config_text_len, dtype, &text);
     }
     status = write_text(folder, "config.json", &text, err);
     if (status == RL_OK && source->gguf == NULL) {
@@ -232,29 +241,40 @@ static rl_status write_tokenizer(const rl_checkpoint *source, const char *folder
 typedef struct values {
     const rl_params *params;
     rl_backend *be;
+    rl_stored stored;
 } values;
 
 static void fill(void *self, size_t i, size_t begin, size_t n_bytes, void *out) {
     const values *from = self;
     rl_tensor value = from->params->item[i].value;
-    rl_tensor_get(from->be,
-                  rl_tensor_1d(RL_DTYPE_F32, value.buffer, value.offset + begin,
-                               (int64_t)(n_bytes / sizeof(float))),
-                  out);
+    size_t size = rl_stored_block_bytes(from->stored);
+    rl_tensor part =
+        rl_tensor_1d(RL_DTYPE_F32, value.buffer, value.offset + begin / size * sizeof(float),
+                     (int64_t)(n_bytes / size));
+    float *wide;
+    if (from->stored == RL_STORED_F32) {
+        rl_tensor_get(from->be, part, out);
+        return;
+    }
+    wide = rl_alloc((size_t)part.shape[0], sizeof *wide);
+    rl_tensor_get(from->be, part, wide);
+    rl_f32_to_bf16(wide, part.shape[0], out);
+    rl_free(wide);
 }
 
-static rl_status write_weights(const rl_params *params, rl_backend *be, const char *folder,
-                               rl_err *err) {
+static rl_status write_weights(const rl_params *params, rl_backend *be, rl_stored stored,
+                               const char *folder, rl_err *err) {
     rl_arena *arena = rl_arena_new(0);
     rl_weight *weights = rl_arena_alloc(arena, (size_t)params->n_items, sizeof *weights);
-    values from = {.params = params, .be = be};
+    values from = {.params = params, .be = be, .stored = stored};
     rl_status status = rl_backend_sync(be, err);
     for (int32_t i = 0; i < params->n_items; i++) {
         const rl_param *item = &params->item[i];
         weights[i] = (rl_weight){.name = item->name,
-                                 .stored = RL_STORED_F32,
+                                 .stored = stored,
                                  .rank = item->value.rank,
-                                 .n_bytes = rl_tensor_bytes(item->value)};
+                                 .n_bytes = (size_t)rl_tensor_count(item->value) *
+                                            rl_stored_block_bytes(stored)};
         memcpy(weights[i].shape, item->value.shape, sizeof weights[i].shape);
     }
     if (status == RL_OK) {
@@ -266,10 +286,10 @@ static rl_status write_weights(const rl_params *params, rl_backend *be, const ch
 }
 
 rl_status rl_checkpoint_write(const rl_checkpoint *source, const rl_params *params, rl_backend *be,
-                              const char *folder, rl_err *err) {
-    rl_status status = write_configs(source, folder, err);
+                              rl_save_dtype dtype, const char *folder, rl_err *err) {
+    rl_status status = write_configs(source, dtypes[dtype].torch, folder, err);
     if (status == RL_OK) {
         status = write_tokenizer(source, folder, err);
     }
-    return status == RL_OK ? write_weights(params, be, folder, err) : status;
+    return status == RL_OK ? write_weights(params, be, dtypes[dtype].stored, folder, err) : status;
 }

@@ -61,6 +61,20 @@ static void from_bf16(const uint8_t *p, int64_t n, float *out) {
     }
 }
 
+void rl_f32_to_bf16(const float *in, int64_t n, void *out) {
+    uint8_t *p = out;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits, half;
+        memcpy(&bits, &in[i], sizeof bits);
+        half = (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
+        if ((bits & 0x7fffffffu) > 0x7f800000u) { // rounding could carry a NaN to infinity
+            half = bits >> 16 | 0x40u;
+        }
+        p[2 * i] = (uint8_t)half;
+        p[2 * i + 1] = (uint8_t)(half >> 8);
+    }
+}
+
 static void from_f64(const uint8_t *p, int64_t n, float *out) {
     for (int64_t i = 0; i < n; i++) {
         out[i] = f64_at(p + 8 * i);

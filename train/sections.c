@@ -12,6 +12,8 @@ static const rl_key run_keys[] = {
                "seed of every random draw; the same seed gives the same run"),
     RL_KEY_ROW(rl_run_opts, save_every, "0", 0, 1e9, RL_KEY_RESUME_FREE,
                "steps between checkpoints; 0 writes the final one only"),
+    RL_CHOICE_ROW(rl_run_opts, save_dtype, "f32", rl_save_dtype_names, RL_KEY_RESUME_FREE,
+                  "numbers of a checkpoint's weights; the run itself keeps float32"),
     RL_KEY_ROW(rl_run_opts, max_unknown, "0.5", 0, 1, RL_KEY_OPEN_MIN | RL_KEY_RESUME_FREE,
                "share of a step's verdicts that may be unknown, because a sandbox or verifier is "
                "broken, before the run stops"),

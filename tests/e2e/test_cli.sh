@@ -130,6 +130,20 @@ echo '{"id": [1]}' >ids.jsonl
 expect 2 "'ids'" "$bin/rl-train" score "$golden/models/tiny-chat" --in ids.jsonl
 expect 2 "absent" "$bin/rl-train" score "$golden/models/tiny-chat" --in absent.jsonl
 
+# Exporting: a whole folder, twice the same bits from BF16, and nothing replaced.
+expect 0 "weights as bf16" "$bin/rl-train" export "$golden/models/tiny-chat" half --dtype bf16
+grep -q '"bfloat16"' half/config.json || fail "config.json does not tell bfloat16"
+[ -e half/tokenizer.json ] && [ -e half/generation_config.json ] || fail "an exported folder is not complete"
+[ ! -e half.tmp ] || fail "an export left its folder aside"
+expect 0 "weights as f32" "$bin/rl-train" export half wide
+expect 0 "weights as bf16" "$bin/rl-train" export wide narrow --dtype=bf16
+cmp -s half/model.safetensors narrow/model.safetensors || fail "BF16 weights changed on their way through F32"
+expect 2 "'half' is there already" "$bin/rl-train" export "$golden/models/tiny-chat" half
+expect 2 "unknown dtype 'fp8'" "$bin/rl-train" export "$golden/models/tiny-chat" other --dtype fp8
+expect 2 "there is no model at 'absent'" "$bin/rl-train" export absent other
+expect 2 "the folder to write" "$bin/rl-train" export "$golden/models/tiny-chat"
+[ ! -e other ] || fail "a refused export left 'other'"
+
 # From here on programs run, which needs the sandbox.
 if ! "$bin/rl-train" doctor >doctor 2>&1; then
   echo "skipped the runs: $(cat doctor)"

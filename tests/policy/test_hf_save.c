@@ -122,6 +122,67 @@ static void half_precision_source(void **state) {
     }
 }
 
+// Half of a last place either way of a BF16 number, and the ties, which go to the even one.
+static void bf16_rounds_to_nearest(void **state) {
+    static const struct {
+        uint32_t bits;
+        uint16_t want;
+    } rows[] = {
+        {0x3f800000, 0x3f80}, {0x3f807fff, 0x3f80}, {0x3f808000, 0x3f80}, {0x3f808001, 0x3f81},
+        {0x3f818000, 0x3f82}, {0xbf818000, 0xbf82}, {0xbf80ffff, 0xbf81}, {0x3fffffff, 0x4000},
+        {0x00000001, 0x0000}, {0x80008001, 0x8001}, {0x7f7fffff, 0x7f80}, {0x7f800000, 0x7f80},
+        {0xff800000, 0xff80}, {0x7f800001, 0x7fc0}, {0xffffffff, 0xffff}, {0x00000000, 0x0000},
+    };
+    (void)state;
+    for (size_t i = 0; i < RL_COUNT(rows); i++) {
+        float x;
+        uint8_t got[2];
+        memcpy(&x, &rows[i].bits, sizeof x);
+        rl_f32_to_bf16(&x, 1, got);
+        assert_int_equal(got[0] | got[1] << 8, rows[i].want);
+    }
+}
+
+// Saved as BF16 and read again every weight is its rounded self; a second trip changes nothing.
+static void half_precision_target(void **state) {
+    rl_backend *be = *state;
+    rl_arena *arena = rl_arena_new(0);
+    char *first = rl_test_folder(), *second = rl_test_folder(), *a, *b;
+    rl_params params, again;
+    rl_checkpoint *cp = rl_test_checkpoint(be, rl_golden("models/llama"), &params), *saved;
+    size_t n, m;
+    rl_err err;
+    assert_ok(rl_checkpoint_write(cp, &params, be, RL_SAVE_BF16, first, &err));
+    saved = rl_test_checkpoint(be, first, &again);
+    for (int32_t i = 0; i < params.n_items; i++) {
+        int64_t count = rl_tensor_count(params.item[i].value);
+        float *x = rl_test_values(be, &params.item[i]), *y = rl_test_values(be, &again.item[i]);
+        for (int64_t k = 0; k < count; k++) {
+            uint8_t half[2];
+            uint32_t bits;
+            memcpy(&bits, &y[k], sizeof bits);
+            rl_f32_to_bf16(&x[k], 1, half);
+            assert_int_equal(bits, (uint32_t)(half[0] | half[1] << 8) << 16);
+        }
+        rl_free(x);
+        rl_free(y);
+    }
+    assert_string_equal(rl_test_text(arena, first, "config.json"),
+                        replaced(arena,
+                                 rl_test_text(arena, rl_golden("models/llama"), "config.json"),
+                                 "\"float32\"", "\"bfloat16\""));
+    assert_ok(rl_checkpoint_write(saved, &again, be, RL_SAVE_BF16, second, &err));
+    assert_ok(rl_fs_read(rl_path_join(arena, first, "model.safetensors"), arena, &a, &n, &err));
+    assert_ok(rl_fs_read(rl_path_join(arena, second, "model.safetensors"), arena, &b, &m, &err));
+    assert_int_equal(n, m);
+    assert_memory_equal(a, b, n);
+    rl_test_checkpoint_drop(be, cp, &params);
+    rl_test_checkpoint_drop(be, saved, &again);
+    rl_test_drop(first);
+    rl_test_drop(second);
+    rl_arena_free(arena);
+}
+
 static void folder_that_is_not_there(void **state) {
     rl_backend *be = *state;
     char *folder = rl_test_folder();
@@ -129,8 +190,9 @@ static void folder_that_is_not_there(void **state) {
     rl_params params;
     rl_checkpoint *cp = rl_test_checkpoint(be, rl_golden("models/llama"), &params);
     rl_err err = {""};
-    assert_int_equal(rl_checkpoint_write(cp, &params, be, rl_path_join(arena, folder, "no"), &err),
-                     RL_IO);
+    assert_int_equal(
+        rl_checkpoint_write(cp, &params, be, RL_SAVE_F32, rl_path_join(arena, folder, "no"), &err),
+        RL_IO);
     rl_test_says(&err, "/no/config.json");
     rl_arena_free(arena);
     rl_test_drop(folder);
@@ -141,6 +203,8 @@ int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(save_and_load),
         cmocka_unit_test(half_precision_source),
+        cmocka_unit_test(bf16_rounds_to_nearest),
+        cmocka_unit_test(half_precision_target),
         cmocka_unit_test(folder_that_is_not_there),
     };
     return cmocka_run_group_tests(tests, rl_test_backend_open, rl_test_backend_close);

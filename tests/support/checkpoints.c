@@ -98,7 +98,7 @@ char *rl_test_round_trip(rl_backend *be, const rl_checkpoint *checkpoint, const 
     rl_params again;
     rl_checkpoint *saved;
     rl_err err;
-    assert_ok(rl_checkpoint_write(checkpoint, params, be, folder, &err));
+    assert_ok(rl_checkpoint_write(checkpoint, params, be, RL_SAVE_F32, folder, &err));
     saved = rl_test_checkpoint(be, folder, &again);
     assert_same_config(rl_checkpoint_config(saved), rl_checkpoint_config(checkpoint));
     assert_int_equal(again.n_values, params->n_values);

@@ -433,6 +433,24 @@ static void a_run_may_draw_its_weights(void **state) {
     rl_arena_free(arena);
 }
 
+// The run itself stays as it is; only what is written is rounded.
+static void a_run_may_save_halves(void **state) {
+    rl_arena *arena = rl_arena_new(0);
+    size_t whole, half, text;
+    int64_t steps;
+    rl_err err;
+    (void)state;
+    assert_ok(run("whole", (const char *const[]){"run.save_every=1"}, 1, &steps, &err));
+    assert_ok(run("half", (const char *const[]){"run.save_every=1", "run.save_dtype=bf16"}, 2,
+                  &steps, &err));
+    assert_same_file("whole", "half", "completions.jsonl");
+    (void)slurp(arena, "whole", "checkpoint-3/model.safetensors", &whole);
+    (void)slurp(arena, "half", "checkpoint-3/model.safetensors", &half);
+    assert_true(half < whole * 6 / 10);
+    assert_non_null(strstr(slurp(arena, "half", "checkpoint-3/config.json", &text), "bfloat16"));
+    rl_arena_free(arena);
+}
+
 static void numbers_that_explode_stop_the_run(void **state) {
     char set[4096];
     const char *const sets[] = {set};
@@ -460,6 +478,7 @@ int main(void) {
         cmocka_unit_test(broken_verdicts_are_left_out),
         cmocka_unit_test(dead_judges_stop_the_run),
         cmocka_unit_test(a_run_may_draw_its_weights),
+        cmocka_unit_test(a_run_may_save_halves),
         cmocka_unit_test(numbers_that_explode_stop_the_run),
     };
     return cmocka_run_group_tests(tests, setup_folder, drop_folder);

@@ -51,5 +51,7 @@ int64_t rl_weight_count(const rl_weight *w); // elements; 1 for rank 0
  */
 void rl_weight_to_f32(const rl_weight *w, float *out);
 void rl_weight_range_to_f32(const rl_weight *w, int64_t begin, int64_t n, float *out);
+/* n values as BF16, rounded to nearest with ties to even; NaN stays NaN. out has 2 n bytes. */
+void rl_f32_to_bf16(const float *in, int64_t n, void *out);
 
 #endif

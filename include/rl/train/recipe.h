@@ -22,6 +22,7 @@
 typedef struct rl_run_opts {
     const char *dir; // "" means runs/<recipe>
     int32_t steps, seed, save_every;
+    rl_save_dtype save_dtype;
     double max_unknown;
 } rl_run_opts;
 

@@ -43,6 +43,7 @@ rl_status rl_run_dir_file(rl_run_dir *dir, const char *name, const rl_str *text,
  * an empty file DONE. Replaces a folder of the same step that lacks DONE.
  */
 rl_status rl_run_dir_checkpoint(rl_run_dir *dir, int64_t step, const rl_checkpoint *source,
-                                const rl_params *params, rl_backend *be, rl_err *err) RL_MUST_USE;
+                                const rl_params *params, rl_backend *be, rl_save_dtype dtype,
+                                rl_err *err) RL_MUST_USE;
 
 #endif

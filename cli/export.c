@@ -1,0 +1,99 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "rl/core/fs.h"
+#include "rl/core/log.h"
+#include "rl/policy/hf.h"
+#include "rl/tensor/cpu.h"
+
+static rl_status find_dtype(const char *name, rl_save_dtype *out, rl_err *err) {
+    *out = RL_SAVE_F32;
+    for (int i = 0; name != NULL && rl_save_dtype_names[i] != NULL; i++) {
+        if (strcmp(rl_save_dtype_names[i], name) == 0) {
+            *out = (rl_save_dtype)i;
+            return RL_OK;
+        }
+    }
+    return name == NULL ? RL_OK
+                        : rl_fail(err, RL_BAD_RECIPE, "unknown dtype '%s'; known: f32, bf16", name);
+}
+
+static rl_status check_absent(const char *path, rl_err *err) {
+    return rl_fs_exists(path)
+               ? rl_fail(err, RL_BAD_RECIPE,
+                         "'%s' is there already and export replaces nothing; name another folder, "
+                         "or remove it",
+                         path)
+               : RL_OK;
+}
+
+// Aside first, so that a folder under its own name is whole.
+static rl_status write_folder(const rl_checkpoint *checkpoint, const rl_params *params,
+                              rl_backend *be, rl_save_dtype dtype, const char *out, rl_err *err) {
+    rl_arena *arena = rl_arena_new(0);
+    char *folder = rl_path_absolute(arena, out), *aside = rl_arena_printf(arena, "%s.tmp", folder);
+    rl_status status = check_absent(folder, err);
+    if (status == RL_OK) {
+        status = check_absent(aside, err);
+    }
+    if (status == RL_OK) {
+        rl_err ignored;
+        status = rl_fs_mkdirs(aside, err);
+        if (status == RL_OK) {
+            status = rl_checkpoint_write(checkpoint, params, be, dtype, aside, err);
+        }
+        if (status == RL_OK) {
+            status = rl_fs_rename(aside, folder, err);
+        }
+        if (status != RL_OK) {
+            (void)!rl_fs_remove(aside, &ignored);
+        }
+    }
+    rl_arena_free(arena);
+    return status;
+}
+
+static rl_status export(const args *a, rl_save_dtype dtype, rl_checkpoint *checkpoint,
+                        rl_backend *be, rl_err *err) {
+    rl_params params = {0};
+    rl_status status = rl_params_init(&params, rl_checkpoint_config(checkpoint), be, false, err);
+    if (status == RL_OK) {
+        status = rl_checkpoint_read(checkpoint, &params, be, err);
+    }
+    if (status == RL_OK) {
+        status = write_folder(checkpoint, &params, be, dtype, a->out, err);
+    }
+    if (status == RL_OK) {
+        printf("%s: %lld weights as %s\n", a->out, (long long)params.n_values,
+               rl_save_dtype_names[dtype]);
+    }
+    rl_params_release(&params, be);
+    return status;
+}
+
+int command_export(const args *a) {
+    rl_checkpoint *checkpoint = NULL;
+    rl_backend *be = NULL;
+    rl_save_dtype dtype;
+    rl_err err = {""};
+    rl_status status = find_dtype(a->dtype, &dtype, &err);
+    if (status == RL_OK) {
+        status = check_absent(a->out, &err); // before anything is read
+    }
+    if (status == RL_OK) {
+        status = rl_checkpoint_open(a->subject, &checkpoint, &err);
+    }
+    if (status == RL_OK) {
+        status = rl_cpu_open(RL_KERNELS_AUTO, NULL, &be, &err);
+    }
+    if (status == RL_OK) {
+        status = export(a, dtype, checkpoint, be, &err);
+    }
+    if (status != RL_OK) {
+        rl_log(RL_LOG_ERROR, "%s", err.text);
+    }
+    rl_cpu_close(be);
+    rl_checkpoint_close(checkpoint);
+    return status == RL_OK ? EXIT_DONE : EXIT_USER;
+}
