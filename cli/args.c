@@ -9,6 +9,7 @@ const char *args_usage(void) {
     return "usage: rl-train RECIPE [--set SECTION.KEY=VALUE]... [--dry-run] [--overwrite]\n"
            "       rl-train score MODEL --in FILE [--threads N] [--kernels auto|ref|avx2|avx512]\n"
            "       rl-train export MODEL OUT [--dtype f32|bf16]\n"
+           "       rl-train eval RECIPE [--set SECTION.KEY=VALUE]... [--json]\n"
            "       rl-train doctor\n"
            "       rl-train --help | --help-recipe [--markdown] | --version\n"
            "\n"
@@ -24,6 +25,10 @@ const char *args_usage(void) {
            "               one entry fewer than ids, entry t being that of id t + 1\n"
            "  export       write the model as a new Hugging Face folder OUT, its weights in that "
            "dtype\n"
+           "  eval         measure 'model.path' on 'data.eval' without training, as the 'eval' "
+           "keys "
+           "say;\n"
+           "               --json prints every number as one object\n"
            "  doctor       what this machine offers: processor, BLAS, sandbox\n"
            "\n"
            "exit codes: 0 done, 2 something to mend before training, 3 an alarm or NaN stopped the "
@@ -50,7 +55,7 @@ typedef struct option {
 #define FOR(name) (1u << COMMAND_##name)
 
 static const option options[] = {
-    {"--set", OPTION_SET, 0, FOR(TRAIN), 0},
+    {"--set", OPTION_SET, 0, FOR(TRAIN) | FOR(EVAL), 0},
     {"--dry-run", OPTION_FLAG, offsetof(args, dry_run), FOR(TRAIN), 0},
     {"--overwrite", OPTION_FLAG, offsetof(args, overwrite), FOR(TRAIN), 0},
     {"--resume", OPTION_FLAG, offsetof(args, resume), FOR(TRAIN), 0},
@@ -58,6 +63,7 @@ static const option options[] = {
     {"--kernels", OPTION_TEXT, offsetof(args, kernels), FOR(SCORE), 0},
     {"--threads", OPTION_COUNT, offsetof(args, threads), FOR(SCORE), 0},
     {"--dtype", OPTION_TEXT, offsetof(args, dtype), FOR(EXPORT), 0},
+    {"--json", OPTION_FLAG, offsetof(args, json), FOR(EVAL), 0},
     {"--markdown", OPTION_FLAG, offsetof(args, markdown), FOR(HELP_RECIPE), 0},
     {"--help", OPTION_COMMAND, 0, ~0u, COMMAND_HELP},
     {"-h", OPTION_COMMAND, 0, ~0u, COMMAND_HELP},
@@ -141,9 +147,9 @@ static rl_status read_option(int argc, char **argv, int *i, args *out, unsigned 
 }
 
 static rl_status check(const args *a, unsigned seen, rl_err *err) {
-    static const char *const names[] = {"training", "score",         "export",   "doctor",
-                                        "--help",   "--help-recipe", "--version"};
-    const unsigned with_subject = FOR(TRAIN) | FOR(SCORE) | FOR(EXPORT);
+    static const char *const names[] = {"training", "score",  "export",        "eval",
+                                        "doctor",   "--help", "--help-recipe", "--version"};
+    const unsigned with_subject = FOR(TRAIN) | FOR(SCORE) | FOR(EXPORT) | FOR(EVAL);
     bool bare = (with_subject >> a->command & 1) == 0;
     for (size_t i = 0; i < N_OPTIONS; i++) {
         if ((seen >> i & 1) != 0 && (options[i].allowed >> a->command & 1) == 0) {
@@ -162,6 +168,9 @@ static rl_status check(const args *a, unsigned seen, rl_err *err) {
     if (a->command == COMMAND_SCORE && (a->subject == NULL || a->in == NULL)) {
         return rl_fail(err, RL_BAD_RECIPE, "score wants a model and --in FILE");
     }
+    if (a->command == COMMAND_EVAL && a->subject == NULL) {
+        return rl_fail(err, RL_BAD_RECIPE, "eval wants a recipe, whose model it measures");
+    }
     if (a->command == COMMAND_EXPORT && a->out == NULL) {
         return rl_fail(err, RL_BAD_RECIPE, "export wants a model and the folder to write");
     }
@@ -173,7 +182,10 @@ static bool read_command(const char *arg, args *out) {
     static const struct {
         const char *name;
         command command;
-    } rows[] = {{"score", COMMAND_SCORE}, {"export", COMMAND_EXPORT}, {"doctor", COMMAND_DOCTOR}};
+    } rows[] = {{"score", COMMAND_SCORE},
+                {"export", COMMAND_EXPORT},
+                {"eval", COMMAND_EVAL},
+                {"doctor", COMMAND_DOCTOR}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (strcmp(arg, rows[i].name) == 0) {
             out->command = out->command == COMMAND_TRAIN ? rows[i].command : out->command;

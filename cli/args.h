@@ -11,6 +11,7 @@ typedef enum command {
     COMMAND_TRAIN,
     COMMAND_SCORE,
     COMMAND_EXPORT,
+    COMMAND_EVAL,
     COMMAND_DOCTOR,
     COMMAND_HELP,
     COMMAND_HELP_RECIPE,
@@ -19,7 +20,7 @@ typedef enum command {
 
 typedef struct args {
     command command;
-    const char *subject; // RECIPE of train, MODEL of score and export
+    const char *subject; // RECIPE of train and eval, MODEL of score and export
     const char *out;     // OUT of export
     const char **set;    // [n_set] "section.key=value"; room for one an argument
     size_t n_set;
@@ -27,7 +28,7 @@ typedef struct args {
     const char *kernels;
     const char *dtype; // of export
     int threads;       // 0 for one per processor
-    bool dry_run, overwrite, resume, markdown;
+    bool dry_run, overwrite, resume, markdown, json;
 } args;
 
 /* out->set must have room for argc entries. A mistake is RL_BAD_RECIPE with its sentence. */

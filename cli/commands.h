@@ -15,6 +15,7 @@ enum exit_code {
 int command_train(const args *a);
 int command_score(const args *a);
 int command_export(const args *a);
+int command_eval(const args *a);
 int command_doctor(void);
 
 #endif

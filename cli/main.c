@@ -21,6 +21,8 @@ static int dispatch(const args *a) {
         return command_score(a);
     case COMMAND_EXPORT:
         return command_export(a);
+    case COMMAND_EVAL:
+        return command_eval(a);
     case COMMAND_DOCTOR:
         return command_doctor();
     case COMMAND_HELP:

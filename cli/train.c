@@ -1,56 +1,13 @@
-#include <signal.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "cli/commands.h"
-#include "rl/core/fs.h"
+#include "cli/shared.h"
 #include "rl/core/log.h"
 #include "rl/train/trainer.h"
 
-static volatile sig_atomic_t stop_asked;
-
-// The first Ctrl-C (or a polite kill) ends the run after its step; the second ends the program at
-// once.
-static void on_interrupt(int signal_number) {
-    static const char words[] =
-        "\nstopping after this step, with a checkpoint; once more stops at once\n";
-    stop_asked = 1;
-    (void)!write(STDERR_FILENO, words, sizeof words - 1);
-    signal(signal_number, SIG_DFL);
-}
-
-static void watch_interrupt(void) {
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_interrupt;
-    action.sa_flags = SA_RESTART;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
-
-// A recipe is taken as named, else from the folder that cmake --install filled.
-static const char *find_recipe(const char *name, rl_arena *arena) {
-    char *folder, *installed;
-    rl_err err;
-    if (rl_fs_exists(name) || rl_path_program_dir(arena, &folder, &err) != RL_OK) {
-        return name;
-    }
-    installed =
-        rl_path_absolute(arena, rl_arena_printf(arena, "%s/../share/rl-train/%s", folder, name));
-    return name[0] != '/' && rl_fs_exists(installed) ? installed : name;
-}
-
-static void print_errors(const rl_errors *errors) {
-    for (const char *line = rl_str_text(&errors->text); *line != '\0';) {
-        size_t n = strcspn(line, "\n");
-        rl_log(RL_LOG_ERROR, "%.*s", (int)n, line);
-        line += n + (line[n] == '\n');
-    }
-    if (errors->count > 1) {
-        rl_log(RL_LOG_ERROR, "%d mistakes; nothing was started", errors->count);
-    }
-}
+// The first Ctrl-C (or a polite kill) ends the run after its step.
+static const char stopping[] =
+    "\nstopping after this step, with a checkpoint; once more stops at once\n";
 
 static int exit_code(rl_status status, int64_t steps) {
     switch (status) {
@@ -70,6 +27,18 @@ static int exit_code(rl_status status, int64_t steps) {
     return steps > 0 ? EXIT_WORLD : EXIT_USER;
 }
 
+static void print_end(const rl_trainer *trainer) {
+    rl_str text = {0};
+    rl_trainer_summary(trainer, terminal_has_utf8(), &text);
+    if (text.len > 0) {
+        printf("\n%s\n", rl_str_text(&text));
+        rl_str_clear(&text);
+        rl_trainer_files(trainer, &text);
+        fputs(rl_str_text(&text), stdout);
+    }
+    rl_str_release(&text);
+}
+
 static int run(const rl_recipe *recipe, const args *a) {
     rl_trainer *trainer = NULL;
     int64_t steps = 0;
@@ -78,10 +47,13 @@ static int run(const rl_recipe *recipe, const args *a) {
     if (a->dry_run) {
         status = rl_trainer_dry_run(recipe, a->overwrite, stdout, &err);
     } else {
-        watch_interrupt();
-        status = rl_trainer_open(recipe, a->overwrite, &stop_asked, &trainer, &err);
+        const volatile sig_atomic_t *stop = watch_interrupt(stopping);
+        status = rl_trainer_open(recipe, a->overwrite, stop, &trainer, &err);
         if (status == RL_OK) {
             status = rl_trainer_run(trainer, &steps, &err);
+        }
+        if (trainer != NULL && (status == RL_OK || status == RL_INTERRUPTED)) {
+            print_end(trainer);
         }
         rl_trainer_close(trainer);
     }
@@ -92,22 +64,15 @@ static int run(const rl_recipe *recipe, const args *a) {
 }
 
 int command_train(const args *a) {
-    rl_arena *arena = rl_arena_new(0);
-    rl_errors errors = {0};
     rl_recipe recipe;
     int code = EXIT_USER;
     if (a->resume) {
         rl_log(RL_LOG_ERROR,
                "--resume is not supported yet: checkpoints hold the weights only; start a new run "
                "with 'model.path' at the checkpoint");
-    } else if (rl_recipe_load(find_recipe(a->subject, arena), a->set, a->n_set, &recipe, &errors) !=
-               RL_OK) {
-        print_errors(&errors);
-    } else {
+    } else if (load_recipe(a, &recipe)) {
         code = run(&recipe, a);
         rl_recipe_release(&recipe);
     }
-    rl_errors_release(&errors);
-    rl_arena_free(arena);
     return code;
 }

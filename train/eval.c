@@ -1,4 +1,4 @@
-#include "train/eval.h"
+#include "rl/train/eval.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -8,9 +8,10 @@
 #include "rl/core/clock.h"
 #include "rl/core/fs.h"
 #include "rl/core/json.h"
-#include "rl/train/eval.h"
+#include "train/evaluation.h"
 #include "train/outcome.h"
 #include "train/record.h"
+#include "train/summary.h"
 
 void eval_set_name(const rl_recipe *recipe, char out[EVAL_SET_NAME]) {
     const char *base = rl_path_base(recipe->data.eval), *dot = strrchr(base, '.');
@@ -302,4 +303,10 @@ rl_status rl_eval_recipe(const rl_recipe *recipe, const volatile sig_atomic_t *s
     setup_close(&s);
     rl_arena_free(arena);
     return status;
+}
+
+void rl_eval_table(const rl_recipe *recipe, const rl_metrics *measured, rl_str *out) {
+    char set[EVAL_SET_NAME];
+    eval_set_name(recipe, set);
+    summary_eval(measured, set, out);
 }

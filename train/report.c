@@ -54,6 +54,12 @@ void report_phase(report *r, const char *phase) {
     if (!r->terminal) {
         return;
     }
+    if (r->n_steps == 0) {
+        fprintf(stderr, "\r\033[K%s", phase);
+        fflush(stderr);
+        r->bar_shown = true;
+        return;
+    }
     for (int64_t i = 0; i < BAR_WIDTH; i++) {
         bar[i] = i < full ? '=' : i == full ? '>' : ' ';
     }

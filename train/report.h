@@ -18,7 +18,8 @@ typedef struct report {
 } report;
 
 report report_begin(int64_t n_steps);
-/* On a terminal, redraws the bar: "[====>     ] step 4/100 sampling, 2m10s left". */
+/* On a terminal, redraws the bar: "[====>     ] step 4/100 sampling, 2m10s left"; without steps
+ * the phase alone. */
 void report_phase(report *r, const char *phase);
 /* The same with how much of it is done: "evaluating 96/300". */
 void report_progress(report *r, const char *phase, int64_t done, int64_t n);

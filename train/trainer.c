@@ -8,9 +8,11 @@
 #include "rl/core/log.h"
 #include "rl/train/metrics.h"
 #include "rl/train/run_dir.h"
-#include "train/eval.h"
+#include "train/evaluation.h"
+#include "train/history.h"
 #include "train/report.h"
 #include "train/setup.h"
+#include "train/summary.h"
 
 struct rl_trainer {
     const rl_recipe *recipe;
@@ -19,6 +21,8 @@ struct rl_trainer {
     rl_run_dir *dir;
     rl_arena *step_arena;
     report report;
+    history history;
+    int64_t saved; // step of the last checkpoint; 0 for none
 };
 
 rl_status rl_trainer_open(const rl_recipe *recipe, bool overwrite,
@@ -55,6 +59,7 @@ void rl_trainer_close(rl_trainer *t) {
     }
     rl_run_dir_close(t->dir);
     setup_close(&t->setup);
+    history_release(&t->history);
     rl_arena_free(t->step_arena);
     rl_free(t);
 }
@@ -114,6 +119,7 @@ static rl_status write_step(rl_trainer *t, const step_frame *f, rl_err *err) {
     if (status != RL_OK) {
         return status;
     }
+    history_add(&t->history, &metrics);
     if (f->step % t->recipe->log.every == 0 || f->step == t->recipe->run.steps) {
         report_step(&t->report, &metrics);
     } else {
@@ -173,6 +179,7 @@ static rl_status evaluate(rl_trainer *t, int64_t step, rl_err *err) {
         status = rl_run_dir_metrics(t->dir, &line, err);
         eval_set_name(t->recipe, set);
         report_eval(&t->report, set, &metrics);
+        history_add_eval(&t->history, set, &metrics);
     }
     rl_str_release(&line);
     // The time left is told by training steps alone.
@@ -196,7 +203,7 @@ static bool stop_asked(const rl_trainer *t) {
 }
 
 // Step `step` and what is due after it. An evaluation that the user stops is left out.
-static rl_status advance(rl_trainer *t, int64_t step, int64_t *saved, rl_err *err) {
+static rl_status advance(rl_trainer *t, int64_t step, rl_err *err) {
     const rl_recipe *recipe = t->recipe;
     bool last = step == recipe->run.steps;
     bool due = every(step, recipe->eval.every) || (last && recipe->eval.at_end);
@@ -207,14 +214,58 @@ static rl_status advance(rl_trainer *t, int64_t step, int64_t *saved, rl_err *er
     }
     if (status == RL_OK && (every(step, recipe->run.save_every) || last || stop_asked(t))) {
         status = save(t, step, err);
-        *saved = step;
+        t->saved = status == RL_OK ? step : t->saved;
     }
+    return status;
+}
+
+void rl_trainer_summary(const rl_trainer *t, bool utf8, rl_str *out) {
+    char set[EVAL_SET_NAME];
+    eval_set_name(t->recipe, set);
+    if (t->history.n_steps == 0) {
+        return;
+    }
+    summary_plot(&t->history, utf8, out);
+    rl_str_append_char(out, '\n');
+    summary_table(&t->history, set, out);
+}
+
+void rl_trainer_files(const rl_trainer *t, rl_str *out) {
+    rl_str_appendf(out, "%s\n  metrics.jsonl", rl_run_dir_path(t->dir));
+    if (t->setup.objective->record != NULL) {
+        rl_str_append(out, "  completions.jsonl");
+    }
+    if (t->setup.eval != NULL && t->history.n_evals > 0) {
+        rl_str_append(out, "  eval.jsonl");
+    }
+    if (t->saved > 0) {
+        rl_str_appendf(out, "  checkpoint-%lld", (long long)t->saved);
+    }
+    if (t->history.n_steps > 0) {
+        rl_str_append(out, "  plot.txt  plot.svg");
+    }
+    rl_str_append_char(out, '\n');
+}
+
+static rl_status save_summary(rl_trainer *t, rl_err *err) {
+    rl_str text = {0}, picture = {0};
+    rl_status status = RL_OK;
+    if (t->history.n_steps > 0) {
+        rl_trainer_summary(t, true, &text);
+        summary_svg(&t->history, &picture);
+        status = rl_run_dir_file(t->dir, "plot.txt", &text, err);
+    }
+    if (status == RL_OK && picture.len > 0) {
+        status = rl_run_dir_file(t->dir, "plot.svg", &picture, err);
+    }
+    rl_str_release(&text);
+    rl_str_release(&picture);
     return status;
 }
 
 rl_status rl_trainer_run(rl_trainer *t, int64_t *steps_begun, rl_err *err) {
     const rl_recipe *recipe = t->recipe;
-    int64_t n_steps = recipe->run.steps, step = 0, saved = 0;
+    int64_t n_steps = recipe->run.steps, step = 0;
     rl_status status = RL_OK;
     *steps_begun = 0;
     t->report = report_begin(n_steps);
@@ -223,13 +274,13 @@ rl_status rl_trainer_run(rl_trainer *t, int64_t *steps_begun, rl_err *err) {
     }
     while (status == RL_OK && step < n_steps && !stop_asked(t)) {
         *steps_begun = step + 1;
-        status = advance(t, step + 1, &saved, err);
+        status = advance(t, step + 1, err);
         step += status == RL_OK;
     }
     report_end(&t->report);
-    if (status == RL_OK && saved > 0) {
-        rl_log(RL_LOG_INFO, "checkpoint: %s/checkpoint-%lld", rl_run_dir_path(t->dir),
-               (long long)saved);
+    if (status == RL_OK || status == RL_INTERRUPTED) {
+        rl_status kept = save_summary(t, err);
+        status = kept != RL_OK ? kept : status;
     }
     if ((status == RL_OK || status == RL_INTERRUPTED) && step < n_steps) {
         return rl_fail(err, RL_INTERRUPTED, "stopped by the user after step %lld of %lld",

@@ -153,7 +153,7 @@ fi
 
 train 0 "checkpoint"
 [ "$(wc -l <runs/toy/metrics.jsonl)" = 2 ] || fail "not two lines of metrics"
-for file in recipe.effective.json completions.jsonl checkpoint-2/DONE checkpoint-2/model.safetensors; do
+for file in recipe.effective.json completions.jsonl checkpoint-2/DONE checkpoint-2/model.safetensors plot.txt plot.svg; do
   [ -e "runs/toy/$file" ] || fail "no runs/toy/$file"
 done
 train 2 "--overwrite"
@@ -177,6 +177,21 @@ train 0 "eval at step 0" --set run.dir=evaluated --set "data.eval=$golden/data/t
 [ "$(grep -c '"eval/toy_problems/iter2"' evaluated/metrics.jsonl)" = 3 ] || fail "not three rows of evaluation"
 [ "$(wc -l <evaluated/eval.jsonl)" = 12 ] || fail "not one line for each problem of three evaluations"
 grep '"eval/toy_problems/iter2"' evaluated/metrics.jsonl | grep -q '"loss"' && fail "an evaluation's row has a loss"
+
+# The end of a run: the plot and the table of before and after; the folder keeps both.
+grep -q '^iter-2 .* [+-]0' out && grep -q 'evaluated$' out || fail "no table at the end: $(cat out)"
+grep -q '◆ iter-2' evaluated/plot.txt && grep -q '^iter-2 ' evaluated/plot.txt || fail "plot.txt: $(cat evaluated/plot.txt)"
+LC_ALL=C train 0 "2 iter-2" --set run.dir=plain --set "data.eval=$golden/data/toy_problems.jsonl"
+grep -q '◆ iter-2' plain/plot.txt || fail "plot.txt follows the locale"
+LC_ALL=C.UTF-8 train 0 "◆ iter-2" --set run.dir=plain --overwrite --set "data.eval=$golden/data/toy_problems.jsonl"
+
+# Evaluation without training.
+measure() { expect "$1" "$2" "$bin/rl-train" eval toy.json "${@:3}"; }
+measure 0 "iter-2" --set "data.eval=$golden/data/toy_problems.jsonl"
+measure 0 '"eval/toy_problems/iter2_fresh":' --set "data.eval=$golden/data/toy_problems.jsonl" --set eval.controls=true --json
+[ "$(wc -l <out)" = 1 ] || fail "eval --json prints more than one object"
+measure 2 "'data.eval' is empty"
+measure 2 "does not belong to eval" --overwrite
 
 # Ctrl-C ends after the step, with a checkpoint.
 "$bin/rl-train" toy.json --set run.dir=stopped --set run.steps=100000 >out 2>err &

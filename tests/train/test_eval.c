@@ -2,7 +2,7 @@
  * Evaluations of a tiny random model, judged by a toy verifier that goes by the length of the
  * answer: what they measure, what they write, and that they change nothing and repeat.
  */
-#include "train/eval.h"
+#include "rl/train/eval.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -11,7 +11,6 @@
 #include "rl/core/fs.h"
 #include "rl/core/json.h"
 #include "rl/core/log.h"
-#include "rl/train/eval.h"
 #include "rl/train/trainer.h"
 #include "tests/support/support.h"
 

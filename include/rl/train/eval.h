@@ -1,6 +1,6 @@
 /* Measuring a recipe's model on data.eval without training it. */
-#ifndef RL_TRAIN_EVAL_PUBLIC_H
-#define RL_TRAIN_EVAL_PUBLIC_H
+#ifndef RL_TRAIN_EVAL_H
+#define RL_TRAIN_EVAL_H
 
 #include <signal.h>
 
@@ -14,5 +14,8 @@
  */
 rl_status rl_eval_recipe(const rl_recipe *recipe, const volatile sig_atomic_t *stop,
                          rl_metrics *out, rl_err *err) RL_MUST_USE;
+
+/* The rates among what was measured, as a table for a terminal. */
+void rl_eval_table(const rl_recipe *recipe, const rl_metrics *measured, rl_str *out);
 
 #endif

@@ -29,6 +29,12 @@ rl_status rl_trainer_open(const rl_recipe *recipe, bool overwrite,
  * other statuses when the world failed. *steps_begun counts steps, the one that failed included.
  */
 rl_status rl_trainer_run(rl_trainer *trainer, int64_t *steps_begun, rl_err *err) RL_MUST_USE;
+/*
+ * After the run: a plot of its steps and a table of what it changed, and where its files are. Both
+ * for a terminal; without utf8 the first is ASCII. It is empty before the first step is done.
+ */
+void rl_trainer_summary(const rl_trainer *trainer, bool utf8, rl_str *out);
+void rl_trainer_files(const rl_trainer *trainer, rl_str *out);
 void rl_trainer_close(rl_trainer *trainer); // accepts NULL
 
 /* Prints the resolved recipe, the first prompt with its ids, token budget, memory and step count.

@@ -3,8 +3,8 @@
  * again as eval.turns allows; with eval.controls also afresh and with another problem's feedback.
  * Private to train/.
  */
-#ifndef RL_TRAIN_EVAL_H
-#define RL_TRAIN_EVAL_H
+#ifndef RL_TRAIN_EVALUATION_H
+#define RL_TRAIN_EVALUATION_H
 
 #include <signal.h>
 

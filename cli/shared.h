@@ -1,0 +1,21 @@
+/* What sub-commands that run a recipe have in common. Private to cli/. */
+#ifndef RL_CLI_SHARED_H
+#define RL_CLI_SHARED_H
+
+#include <signal.h>
+
+#include "cli/args.h"
+#include "rl/train/recipe.h"
+
+/* The recipe of the arguments, by its name or from the folder that cmake --install filled; false
+ * once its mistakes are told. */
+bool load_recipe(const args *a, rl_recipe *out);
+
+/* What becomes nonzero with the first Ctrl-C or polite kill, which also prints words; the second
+ * ends the program at once. */
+const volatile sig_atomic_t *watch_interrupt(const char *words);
+
+/* Whether the environment's locale is one of UTF-8. */
+bool terminal_has_utf8(void);
+
+#endif
