@@ -7,8 +7,8 @@
 #include "rl/core/assert.h"
 #include "rl/core/fs.h"
 #include "rl/core/map.h"
-#include "rl/core/rng.h"
 #include "rollout/dialects.h"
+#include "rollout/order.h"
 
 static const char *const over_long_names[] = {"skip", "refuse", NULL};
 
@@ -50,12 +50,8 @@ struct rl_dataset {
     int32_t n_problems, cap, n_skipped;
     rl_map *tag[N_TAGS];
 
-    // Order of the epoch asked for last: problem numbers, skipped ones left out.
-    int32_t *order;
-    int32_t n_order; // 0 when there is none
-    uint64_t order_seed;
-    int64_t order_epoch;
-    bool order_shuffled;
+    int32_t *kept; // numbers of the problems not skipped; NULL until asked for
+    rl_order order;
 };
 
 void rl_dataset_free(rl_dataset *dataset) {
@@ -70,7 +66,8 @@ void rl_dataset_free(rl_dataset *dataset) {
     rl_free(dataset->problem);
     rl_free(dataset->line);
     rl_free(dataset->skip);
-    rl_free(dataset->order);
+    rl_free(dataset->kept);
+    rl_order_release(&dataset->order);
     rl_free(dataset);
 }
 
@@ -214,7 +211,8 @@ void rl_dataset_skip(rl_dataset *dataset, int32_t i) {
     RL_ASSERT(i >= 0 && i < dataset->n_problems);
     dataset->n_skipped += !dataset->skip[i];
     dataset->skip[i] = true;
-    dataset->n_order = 0;
+    rl_free(dataset->kept);
+    dataset->kept = NULL;
 }
 
 bool rl_dataset_is_skipped(const rl_dataset *dataset, int32_t i) {
@@ -226,38 +224,20 @@ int32_t rl_dataset_skipped(const rl_dataset *dataset) {
     return dataset->n_skipped;
 }
 
-static void make_order(rl_dataset *dataset, uint64_t seed, bool shuffle, int64_t epoch) {
-    int32_t n = dataset->n_problems - dataset->n_skipped, next = 0;
-    int32_t *kept = rl_alloc((size_t)n, sizeof *kept);
-    dataset->order = rl_realloc(dataset->order, (size_t)n, sizeof *dataset->order);
+static void list_kept(rl_dataset *dataset) {
+    int32_t next = 0;
+    dataset->kept = rl_alloc((size_t)dataset->n_problems, sizeof *dataset->kept);
     for (int32_t i = 0; i < dataset->n_problems; i++) {
         if (!dataset->skip[i]) {
-            kept[next++] = i;
+            dataset->kept[next++] = i;
         }
     }
-    if (shuffle) {
-        rl_rng rng = {.seed = seed, .step = (uint32_t)epoch, .purpose = RL_RNG_SHUFFLE};
-        rl_rng_permutation(&rng, dataset->order, n);
-        for (int32_t i = 0; i < n; i++) {
-            dataset->order[i] = kept[dataset->order[i]];
-        }
-    } else {
-        memcpy(dataset->order, kept, (size_t)n * sizeof *kept);
-    }
-    rl_free(kept);
-    dataset->n_order = n;
-    dataset->order_seed = seed;
-    dataset->order_epoch = epoch;
-    dataset->order_shuffled = shuffle;
 }
 
 int32_t rl_dataset_pick(rl_dataset *dataset, uint64_t seed, bool shuffle, int64_t n) {
     int32_t size = dataset->n_problems - dataset->n_skipped;
-    RL_ASSERT(size > 0 && n >= 0);
-    int64_t epoch = n / size;
-    if (dataset->n_order == 0 || dataset->order_seed != seed || dataset->order_epoch != epoch ||
-        dataset->order_shuffled != shuffle) {
-        make_order(dataset, seed, shuffle, epoch);
+    if (dataset->kept == NULL) {
+        list_kept(dataset);
     }
-    return dataset->order[n % size];
+    return dataset->kept[rl_order_pick(&dataset->order, size, seed, shuffle, n)];
 }

@@ -82,6 +82,8 @@ static bool walk(rl_placing *p, const char *text, size_t text_len, const int32_t
         } else {
             join(p, token + open, i - open);
             at[i] = from + alike(p, text + from, text_len - from);
+            // A byte more can undo characters that were whole: byte fallback decodes runs.
+            at[i] = i > 0 && at[i] < at[i - 1] ? at[i - 1] : at[i];
         }
         join(p, token + open, i + 1 - open);
         if (resync && alike(p, text + from, text_len - from) == p->joined.len) {

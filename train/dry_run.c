@@ -1,6 +1,27 @@
+#include "train/dry_run.h"
+
+#include <unistd.h>
+
 #include "rl/core/log.h"
+#include "rl/policy/score.h"
 #include "rl/train/trainer.h"
-#include "train/setup.h"
+
+void dry_run_memory(const setup *s, const dry_run_extra *extra, FILE *to) {
+    const rl_model_config *config = rl_checkpoint_config(s->checkpoint);
+    double gib = 1024.0 * 1024 * 1024;
+    double weights = (double)rl_model_config_params(config) * 4 * 5;
+    double train = (double)rl_policy_train_bytes(config, s->recipe->compute.micro_tokens);
+    double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    double all = weights + train + extra->bytes;
+    fprintf(to,
+            "memory estimate: %.2f GiB (weights, packed weights, gradients and optimizer %.2f, "
+            "activations %.2f, %s %.2f%s)\n",
+            all / gib, weights / gib, train / gib, extra->name, extra->bytes / gib, extra->note);
+    if (all > machine) {
+        fprintf(to, "this machine has %.2f GiB; if memory runs out, lower %scompute.micro_tokens\n",
+                machine / gib, extra->keys);
+    }
+}
 
 rl_status rl_trainer_dry_run(const rl_recipe *recipe, bool overwrite, FILE *to, rl_err *err) {
     setup s = {0};

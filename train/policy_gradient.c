@@ -5,10 +5,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "rl/core/alloc.h"
 #include "rl/core/clock.h"
+#include "train/dry_run.h"
 #include "train/record.h"
 #include "train/setup.h"
 #include "train/step.h"
@@ -119,39 +119,28 @@ static double worst_samples(const rl_recipe *r) {
 }
 
 static void print_budget(const policy_gradient *p, FILE *to) {
-    const setup *s = p->setup;
-    const rl_recipe *r = s->recipe;
-    const rl_model_config *config = rl_checkpoint_config(s->checkpoint);
+    const rl_recipe *r = p->setup->recipe;
+    const rl_model_config *config = rl_checkpoint_config(p->setup->checkpoint);
+    bool turns = r->rollout.turns > 1;
     double samples = worst_samples(r) * r->rollout.prompts;
-    double gib = 1024.0 * 1024 * 1024;
-    double weights = (double)rl_model_config_params(config) * 4;
-    double train = (double)rl_policy_train_bytes(config, r->compute.micro_tokens);
     double kv = 8.0 * config->n_layers * config->n_kv_heads * config->head_dim;
-    double cache =
-        kv * (r->rollout.prompts * r->data.max_prompt_tokens + samples * r->rollout.max_new_tokens);
-    double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     int32_t pool = rl_dataset_size(p->problems) - rl_dataset_skipped(p->problems);
+    dry_run_extra cache = {
+        .bytes = kv * (r->rollout.prompts * r->data.max_prompt_tokens +
+                       samples * r->rollout.max_new_tokens),
+        .name = "key-value cache",
+        .note = turns ? " if every attempt is as long as allowed and fails, without feedback"
+                      : " if every attempt is as long as allowed",
+        .keys = "rollout.prompts, rollout.group_size, rollout.max_new_tokens or ",
+    };
     fprintf(to, "\nsteps: %d of %d prompts, %.2f epochs of %d problems\n", r->run.steps,
             r->rollout.prompts, (double)r->run.steps * r->rollout.prompts / pool, pool);
     fprintf(to,
             "token budget: at most %.0f completions and %.0f sampled tokens a step, sequences of "
-            "at most %lld "
-            "tokens%s\n",
+            "at most %lld tokens%s\n",
             samples, samples * r->rollout.max_new_tokens, (long long)longest_sequence(r),
-            r->rollout.turns > 1 ? " without the feedback between turns" : "");
-    fprintf(to,
-            "memory estimate: %.2f GiB (weights, packed weights, gradients and optimizer %.2f, "
-            "activations %.2f, "
-            "key-value cache %.2f if every attempt is as long as allowed%s)\n",
-            (weights * 5 + train + cache) / gib, weights * 5 / gib, train / gib, cache / gib,
-            r->rollout.turns > 1 ? " and fails, without feedback" : "");
-    if (weights * 5 + train + cache > machine) {
-        fprintf(to,
-                "this machine has %.2f GiB; if memory runs out, lower rollout.prompts, "
-                "rollout.group_size, "
-                "rollout.max_new_tokens or compute.micro_tokens\n",
-                machine / gib);
-    }
+            turns ? " without the feedback between turns" : "");
+    dry_run_memory(p->setup, &cache, to);
 }
 
 static rl_status print_first_prompt(const policy_gradient *p, FILE *to, rl_err *err) {

@@ -65,14 +65,15 @@ static const rl_section compute_section = {
 
 static const rl_key eval_keys[] = {
     RL_KEY_ROW(rl_eval_opts, every, "0", 0, 1e9, RL_KEY_RESUME_FREE,
-               "steps between evaluations on data.eval; 0 evaluates only where at_start and at_end "
+               "steps between evaluations on data.eval and data.eval_loss; 0 evaluates only where "
+               "at_start and at_end "
                "say"),
     RL_KEY_ROW(rl_eval_opts, problems, "0", 0, 1e9, RL_KEY_RESUME_FREE,
                "problems of an evaluation, from the top of the file; 0 for all"),
     RL_KEY_ROW(rl_eval_opts, at_start, "true", 0, 0, RL_KEY_RESUME_FREE,
-               "evaluate once before training, where data.eval is given"),
+               "evaluate once before training, where there is something to evaluate on"),
     RL_KEY_ROW(rl_eval_opts, at_end, "true", 0, 0, RL_KEY_RESUME_FREE,
-               "evaluate after the last step, where data.eval is given"),
+               "evaluate after the last step, where there is something to evaluate on"),
     RL_KEY_ROW(rl_eval_opts, samples, "4", 1, 1 << 16, RL_KEY_RESUME_FREE,
                "first attempts at a problem; one where the temperature is 0"),
     RL_KEY_ROW(
