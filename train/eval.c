@@ -277,25 +277,23 @@ rl_status eval_run(const setup *s, int64_t step, const eval_place *place, rl_are
     return status;
 }
 
-static rl_status open_to_measure(setup *s, const rl_recipe *recipe, rl_err *err) {
+rl_status rl_eval_recipe(const rl_recipe *recipe, const volatile sig_atomic_t *stop,
+                         rl_metrics *out, rl_err *err) {
+    setup s = {.measures_only = true};
+    report r = report_begin(0);
+    eval_place place = {.stop = stop, .report = &r};
+    rl_arena *arena;
     rl_status status;
     if (recipe->data.eval[0] == '\0' || recipe->n_rewards == 0) {
         return rl_fail(err, RL_BAD_RECIPE,
                        "an evaluation wants problems and a judge, but '%s' is empty",
                        recipe->n_rewards == 0 ? "rewards" : "data.eval");
     }
-    s->measures_only = true;
-    status = setup_open_light(s, recipe, err);
-    return status == RL_OK ? setup_open_heavy(s, err) : status;
-}
-
-rl_status rl_eval_recipe(const rl_recipe *recipe, const volatile sig_atomic_t *stop,
-                         rl_metrics *out, rl_err *err) {
-    setup s = {0};
-    report r = report_begin(0);
-    eval_place place = {.stop = stop, .report = &r};
-    rl_arena *arena = rl_arena_new(1 << 20);
-    rl_status status = open_to_measure(&s, recipe, err);
+    arena = rl_arena_new(1 << 20);
+    status = setup_open_light(&s, recipe, err);
+    if (status == RL_OK) {
+        status = setup_open_heavy(&s, err);
+    }
     if (status == RL_OK) {
         status = eval_run(&s, 0, &place, arena, out, err);
     }

@@ -330,6 +330,33 @@ static void repeats_itself(void **state) {
     }
 }
 
+static char *slurp(rl_arena *arena, const char *name, const char *file, size_t *len) {
+    char path[4096], *text;
+    rl_err err;
+    snprintf(path, sizeof path, "%s/%s/%s", folder, name, file);
+    assert_ok(rl_fs_read(path, arena, &text, len, &err));
+    return text;
+}
+
+// Everything that a run with evaluations leaves has the same bits on any number of threads.
+static void leaves_the_same_files(void **state) {
+    static const char *const files[] = {"eval.jsonl", "eval_completions-0.jsonl",
+                                        "eval_completions-2.jsonl", "plot.txt", "plot.svg"};
+    rl_arena *arena = rl_arena_new(0);
+    rl_err err;
+    (void)state;
+    assert_ok(run("one", (const char *[]){"compute.threads=1"}, 1, &err));
+    assert_ok(run("two", (const char *[]){"compute.threads=2"}, 1, &err));
+    for (size_t i = 0; i < RL_COUNT(files); i++) {
+        size_t n, m;
+        char *x = slurp(arena, "one", files[i], &n), *y = slurp(arena, "two", files[i], &m);
+        if (n != m || n == 0 || memcmp(x, y, n) != 0) {
+            fail_msg("'%s' differs", files[i]);
+        }
+    }
+    rl_arena_free(arena);
+}
+
 static void takes_its_keys(void **state) {
     rl_metrics m;
     rl_err err;
@@ -382,9 +409,10 @@ static void stops_when_asked(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(files_agree),        cmocka_unit_test(at_their_times),
-        cmocka_unit_test(repeats_itself),     cmocka_unit_test(takes_its_keys),
-        cmocka_unit_test(counts_the_unknown), cmocka_unit_test(stops_when_asked),
+        cmocka_unit_test(files_agree),      cmocka_unit_test(at_their_times),
+        cmocka_unit_test(repeats_itself),   cmocka_unit_test(leaves_the_same_files),
+        cmocka_unit_test(takes_its_keys),   cmocka_unit_test(counts_the_unknown),
+        cmocka_unit_test(stops_when_asked),
     };
     return cmocka_run_group_tests_name("eval", tests, setup_folder, drop_folder);
 }

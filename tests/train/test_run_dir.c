@@ -72,6 +72,43 @@ static void one_run_at_a_time(void **state) {
     rl_str_release(&recipe);
 }
 
+// What a run leaves, by name, may go with --overwrite; what only looks like it may not.
+static void knows_its_files(void **state) {
+    static const char *const ours[] = {
+        "metrics.jsonl", "completions.jsonl", "eval.jsonl",          "eval_completions-40.jsonl",
+        "plot.txt",      "plot.svg",          "failed-batch-3.jsonl"};
+    static const char *const others[] = {"eval.json", "plot.png", "my_eval.jsonl"};
+    rl_str lines = {0};
+    rl_run_dir *dir = NULL;
+    char *text;
+    size_t len;
+    rl_arena *arena = rl_arena_new(0);
+    rl_err err;
+    (void)state;
+    rl_str_append(&lines, "{}\n");
+    for (size_t i = 0; i < RL_COUNT(ours); i++) {
+        put(ours[i]);
+    }
+    assert_int_equal(rl_run_dir_check(in(""), false, &err), RL_BAD_RECIPE);
+    assert_ok(rl_run_dir_open(in(""), true, &lines, &dir, &err));
+    for (size_t i = 0; i < RL_COUNT(ours); i++) {
+        assert_false(rl_fs_exists(in(ours[i])));
+    }
+    assert_ok(rl_run_dir_append(dir, "eval.jsonl", &lines, &err));
+    assert_ok(rl_run_dir_append(dir, "eval.jsonl", &lines, &err));
+    assert_ok(rl_fs_read(in("eval.jsonl"), arena, &text, &len, &err));
+    assert_string_equal(text, "{}\n{}\n");
+    rl_run_dir_close(dir);
+    for (size_t i = 0; i < RL_COUNT(others); i++) {
+        put(others[i]);
+        assert_int_equal(rl_run_dir_check(in(""), true, &err), RL_BAD_RECIPE);
+        assert_ok(rl_fs_remove(in(others[i]), &err));
+    }
+    assert_ok(rl_run_dir_check(in(""), true, &err));
+    rl_arena_free(arena);
+    rl_str_release(&lines);
+}
+
 static void strange_files_are_never_removed(void **state) {
     rl_str recipe = {0};
     rl_run_dir *dir = NULL;
@@ -91,6 +128,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_is_not_overwritten_unasked),
         cmocka_unit_test(one_run_at_a_time),
+        cmocka_unit_test(knows_its_files),
         cmocka_unit_test(strange_files_are_never_removed),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
