@@ -1,89 +1,5 @@
 #include "rl/core/log.h"
-#include "tests/rollout/fakes.h"
-
-static rl_tokenizer *tokenizer;
-static rl_chat *chat;
-
-// A rollout over the fakes, and the problems "p0" .. "p3".
-typedef struct fixture {
-    fake_engine engine;
-    rl_rollout_opts opts;
-    rl_judge judge[2];
-    rl_rollout rollout;
-    rl_message message[4];
-    rl_problem problem[4];
-    const rl_problem *drawn[8];
-    int nap_ms;
-    int32_t stop;
-    rl_arena *arena;
-} fixture;
-
-static void begin(fixture *x, fake_script *script, int32_t group_size, int32_t turns) {
-    static const char *const ask[] = {"p0", "p1", "p2", "p3"};
-    *x = (fixture){.arena = rl_arena_new(0), .stop = rl_chat_stop(chat)};
-    rl_section_defaults(&rl_rollout_section, x->arena, &x->opts);
-    x->opts.group_size = group_size;
-    x->opts.turns = turns;
-    x->engine = (fake_engine){.tokenizer = tokenizer, .script = script, .stop = x->stop};
-    x->judge[0] = (rl_judge){&fake_verifier_row, &x->nap_ms, "tests", 1};
-    x->judge[1] = (rl_judge){&parity_row, &x->nap_ms, "parity", 0.5};
-    for (int32_t i = 0; i < 4; i++) {
-        x->message[i] = (rl_message){"user", ask[i]};
-        x->problem[i] = (rl_problem){.index = 10 + i,
-                                     .id = ask[i],
-                                     .messages = &x->message[i],
-                                     .n_messages = 1,
-                                     .task = i,
-                                     .domain = -1,
-                                     .dataset = 3,
-                                     .label = -1};
-        x->drawn[i] = &x->problem[i];
-    }
-    x->rollout = (rl_rollout){.opts = &x->opts,
-                              .engine = &fake_engine_row,
-                              .engine_self = &x->engine,
-                              .tokenizer = tokenizer,
-                              .chat = chat,
-                              .judge = x->judge,
-                              .n_judges = 1,
-                              .stop = &x->stop,
-                              .n_stop = 1};
-}
-
-static void end(fixture *x) {
-    rl_arena_free(x->arena);
-}
-
-static rl_rollout_result run(fixture *x, int32_t n_problems) {
-    rl_rollout_result out;
-    rl_err err;
-    assert_ok(rl_rollout_step(&x->rollout, x->drawn, n_problems, 5, 9, x->arena, &out, &err));
-    assert_null(rl_batch_check(&out.batch));
-    return out;
-}
-
-// Every sample's conversation, put together from the batch alone, is what its node's cache holds.
-static void check_ids(const fixture *x, const rl_rollout_result *r) {
-    const rl_batch *b = &r->batch;
-    for (int32_t i = 0; i < b->n_samples; i++) {
-        const rl_sample *s = &b->sample[i];
-        const rl_group *g = &b->group[s->group];
-        const int32_t *whole = x->engine.whole[i], *said = b->token + s->tok_begin;
-        int32_t n_said = (int32_t)(s->tok_end - s->tok_begin);
-        int32_t n_prompt = r->n_prompt_tokens[s->group];
-        int32_t n_added = (int32_t)(g->ctx_end - g->ctx_begin);
-        assert_int_equal(x->engine.n_whole[i], n_prompt + n_said);
-        assert_memory_equal(whole, r->prompt_token[s->group], (size_t)n_prompt * sizeof *whole);
-        assert_memory_equal(whole + n_prompt, said, (size_t)n_said * sizeof *whole);
-        assert_memory_equal(whole + n_prompt - n_added, b->context_token + g->ctx_begin,
-                            (size_t)n_added * sizeof *whole);
-        if (g->parent >= 0) {
-            assert_int_equal(n_prompt - n_added, x->engine.n_whole[g->parent]);
-            assert_memory_equal(whole, x->engine.whole[g->parent],
-                                (size_t)(n_prompt - n_added) * sizeof *whole);
-        }
-    }
-}
+#include "tests/rollout/tree_rig.h"
 
 // Problem 10: sample 0 is solved; sample 1 fails, is tried again as paths 2 (solved) and 3, whose
 // children are 6 and 7. Problem 11 is solved at once.
@@ -400,27 +316,6 @@ static void test_engine_fails(void **state) {
     }
 }
 
-// A third of the scores by chance, so that trees are ragged.
-static const char *random_script(uint32_t problem, uint32_t path, uint32_t turn, rl_arena *arena) {
-    static const char *const score[] = {"0", "0.25", "0.5", "1", "1", "unknown"};
-    rl_rng rng = {.problem = problem, .sample = path, .turn = turn, .purpose = RL_RNG_TEST};
-    return rl_arena_printf(arena, "%u %u %u score=%s", problem, path, turn,
-                           score[rl_rng_below(&rng, 0, RL_COUNT(score))]);
-}
-
-static void check_same(const rl_rollout_result *a, const rl_rollout_result *b) {
-    assert_int_equal(a->batch.n_samples, b->batch.n_samples);
-    assert_int_equal(a->batch.n_groups, b->batch.n_groups);
-    assert_int_equal(a->batch.n_tokens, b->batch.n_tokens);
-    assert_memory_equal(a->batch.token, b->batch.token, a->batch.n_tokens * sizeof(int32_t));
-    for (int32_t i = 0; i < a->batch.n_samples; i++) {
-        const rl_sample *s = &a->batch.sample[i], *t = &b->batch.sample[i];
-        assert_true(s->reward == t->reward && s->parent == t->parent && s->keep == t->keep);
-        assert_string_equal(a->story[i].feedback ? a->story[i].feedback : "",
-                            b->story[i].feedback ? b->story[i].feedback : "");
-    }
-}
-
 // However verifiers are scheduled, the result is the same.
 static void test_threads(void **state) {
     static const int32_t threads[] = {1, 2, 5};
@@ -468,125 +363,6 @@ static void test_problems_are_independent(void **state) {
     end(&y);
 }
 
-// Problem 10: attempt 0 fails. 11: both fail. 12: attempt 1 fails. 13: solved. All second attempts
-// but those of 11 succeed.
-static const char *retry_script(uint32_t problem, uint32_t path, uint32_t turn, rl_arena *arena) {
-    static const char *const score[4][2] = {
-        {"0", "1"}, {"0.5", "0"}, {"1", "unreadable"}, {"1", "1"}};
-    return rl_arena_printf(arena, "p%u n%u t%u score=%s", problem, path, turn,
-                           turn == 0       ? score[problem - 10][path % 2]
-                           : problem == 11 ? "0.25"
-                                           : "1");
-}
-
-// First attempts do not depend on how failed ones are tried again; next ones share their streams.
-static void test_retries(void **state) {
-    // Who failed first, and whose feedback each is shown where it is another's.
-    static const int32_t failed[] = {0, 2, 3, 5}, other[] = {2, 5, 5, 0};
-    rl_rollout_result r[RL_N_RETRIES];
-    fixture x[RL_N_RETRIES];
-    (void)state;
-    for (int mode = 0; mode < RL_N_RETRIES; mode++) {
-        begin(&x[mode], retry_script, 2, 2);
-        x[mode].rollout.retry = (rl_retry)mode;
-        x[mode].rollout.retries = 1;
-        r[mode] = run(&x[mode], 4);
-        assert_int_equal(r[mode].batch.n_samples, 8 + 4);
-        for (int32_t i = 0; i < 12; i++) {
-            const rl_rollout_result *a = &r[0], *b = &r[mode];
-            const rl_sample *s = &a->batch.sample[i], *t = &b->batch.sample[i];
-            assert_true(s->parent == t->parent && s->turn == t->turn && s->problem == t->problem);
-            assert_true(s->tok_begin == t->tok_begin && s->tok_end == t->tok_end);
-            assert_string_equal(a->story[i].completion, b->story[i].completion);
-        }
-        assert_memory_equal(r[0].batch.logp_sampled, r[mode].batch.logp_sampled,
-                            r[0].batch.n_tokens * sizeof(double));
-        for (int32_t k = 0; k < 4; k++) {
-            const rl_group *group = &r[mode].batch.group[4 + k];
-            assert_int_equal(group->parent, failed[k]);
-            assert_int_equal(group->n_samples, 1);
-            assert_int_equal(group->fresh, mode == RL_RETRY_FRESH);
-        }
-        assert_int_equal(r[mode].n_verdicts, 12);
-    }
-    check_ids(&x[RL_RETRY_FEEDBACK], &r[RL_RETRY_FEEDBACK]);
-    check_ids(&x[RL_RETRY_WRONG_FEEDBACK], &r[RL_RETRY_WRONG_FEEDBACK]);
-    for (int32_t k = 0; k < 4; k++) {
-        const rl_rollout_result *fresh = &r[RL_RETRY_FRESH], *wrong = &r[RL_RETRY_WRONG_FEEDBACK];
-        int32_t root = fresh->batch.sample[failed[k]].group;
-        assert_string_equal(fresh->prompt_text[4 + k], fresh->prompt_text[root]);
-        assert_non_null(strstr(r[0].prompt_text[4 + k], r[0].story[failed[k]].feedback));
-        assert_non_null(strstr(wrong->prompt_text[4 + k], wrong->story[failed[k]].completion));
-        assert_non_null(strstr(wrong->prompt_text[4 + k], wrong->story[other[k]].feedback));
-        assert_null(strstr(wrong->prompt_text[4 + k], wrong->story[failed[k]].feedback));
-    }
-    for (int mode = 0; mode < RL_N_RETRIES; mode++) {
-        end(&x[mode]);
-    }
-}
-
-// A fresh context goes on from nothing at every turn; batches of ragged trees stay in order.
-static void test_fresh_turns(void **state) {
-    fixture x;
-    (void)state;
-    begin(&x, random_script, 3, 4);
-    x.rollout.retry = RL_RETRY_FRESH;
-    rl_rollout_result r = run(&x, 4);
-    assert_true(r.batch.n_samples > 30);
-    for (int32_t g = 4; g < r.batch.n_groups; g++) {
-        const rl_group *group = &r.batch.group[g];
-        int32_t root = r.batch.sample[group->first].problem - 10;
-        assert_true(group->fresh && group->n_samples == 3);
-        assert_string_equal(r.prompt_text[g], r.prompt_text[root]);
-        assert_int_equal(group->ctx_end - group->ctx_begin, r.n_prompt_tokens[root]);
-    }
-    end(&x);
-}
-
-// Nobody else failed: there is no feedback to borrow, and the attempt is marked.
-static void test_no_other_feedback(void **state) {
-    fixture x;
-    (void)state;
-    begin(&x, retry_script, 2, 2);
-    x.rollout.retry = RL_RETRY_WRONG_FEEDBACK;
-    x.drawn[0] = x.drawn[1]; // both attempts fail, and so do those of its second place
-    rl_rollout_result r = run(&x, 2);
-    assert_int_equal(r.batch.n_samples, 4);
-    for (int32_t i = 0; i < 4; i++) {
-        assert_true(r.story[i].lone && r.story[i].feedback != NULL);
-    }
-    assert_int_equal(r.n_no_room, 0);
-    end(&x);
-}
-
-// Taking first attempts over gives what drawing them again gives, and counts the rest alone.
-static void test_first_taken_over(void **state) {
-    (void)state;
-    for (int mode = 0; mode < RL_N_RETRIES; mode++) {
-        fixture x, y;
-        begin(&x, random_script, 3, 3);
-        x.rollout.retry = (rl_retry)mode;
-        rl_rollout_result whole = run(&x, 4);
-        begin(&y, random_script, 3, 3);
-        y.rollout.retry = RL_RETRY_WRONG_FEEDBACK;
-        rl_rollout_result first = run(&y, 4);
-        int32_t n_rounds = y.engine.n_rounds;
-        y.rollout.retry = (rl_retry)mode;
-        y.rollout.first = &first;
-        rl_rollout_result again = run(&y, 4);
-        assert_int_equal(n_rounds, 3);
-        assert_int_equal(y.engine.n_rounds, 5);
-        check_same(&whole, &again);
-        for (int32_t i = 0; i < whole.batch.n_samples; i++) {
-            assert_int_equal(whole.story[i].lone, again.story[i].lone);
-        }
-        assert_int_equal(again.n_verdicts, whole.n_verdicts - 4 * 3);
-        assert_true(again.n_unknown > 0 && again.n_unknown < whole.n_unknown);
-        end(&x);
-        end(&y);
-    }
-}
-
 static void test_section(void **state) {
     static const struct {
         const char *text, *says;
@@ -619,24 +395,6 @@ static void test_section(void **state) {
     rl_arena_free(arena);
 }
 
-static int setup(void **state) {
-    char *folder = rl_test_folder();
-    rl_err err;
-    (void)state;
-    write_tokenizer(folder);
-    assert_ok(rl_tokenizer_load(folder, &tokenizer, &err));
-    assert_ok(rl_chat_new(tokenizer, &chat, &err));
-    rl_test_drop(folder);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    rl_chat_free(chat);
-    rl_tokenizer_free(tokenizer);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shape),
@@ -652,10 +410,6 @@ int main(void) {
         cmocka_unit_test(test_engine_fails),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_problems_are_independent),
-        cmocka_unit_test(test_retries),
-        cmocka_unit_test(test_fresh_turns),
-        cmocka_unit_test(test_no_other_feedback),
-        cmocka_unit_test(test_first_taken_over),
         cmocka_unit_test(test_section),
     };
     return cmocka_run_group_tests_name("tree", tests, setup, teardown);
