@@ -21,9 +21,10 @@
 #include "tensor/cpu/gemm_blas.h"
 
 enum {
-    MOST_QUERIES = 64,  // few queries waste little above the diagonal,
+    MOST_QUERIES = 32,  // few queries waste little above the diagonal,
     PRODUCT_ROWS = 192, // many rows keep the products large
     LEAST_QUERIES = 16,
+    VECTOR = 16, // floats of the widest register
     WAVE_FLOATS = 1 << 22,
     COLUMNS = 32,
     TASKS_A_THREAD = 4
@@ -51,13 +52,17 @@ typedef struct workspace {
     float *k, *v;           // [max_keys, D]
     float *sums;            // d_k, then d_v of an item, each [keys, D]
     float *q, *d_out, *d_q; // [block_rows * G, D]
-    float *score, *d_prob;  // [block_rows * G, max_keys]
+    float *score, *d_prob;  // [block_rows * G, max_keys in whole vectors]
 } workspace;
+
+static int64_t whole_vectors(int64_t n) {
+    return (n + VECTOR - 1) / VECTOR * VECTOR;
+}
 
 static int64_t workspace_floats(const attention_job *job) {
     int64_t dim = job->plan->head_dim, keys = job->plan->max_keys;
     int64_t rows = job->block_rows * job->group;
-    return 4 * keys * dim + 3 * rows * dim + 2 * rows * keys;
+    return 4 * keys * dim + 3 * rows * dim + 2 * rows * whole_vectors(keys);
 }
 
 static workspace workspace_of(const attention_job *job, int32_t worker) {
@@ -71,7 +76,7 @@ static workspace workspace_of(const attention_job *job, int32_t worker) {
     w.d_out = w.q + rows * dim;
     w.d_q = w.d_out + rows * dim;
     w.score = w.d_q + rows * dim;
-    w.d_prob = w.score + rows * keys;
+    w.d_prob = w.score + rows * whole_vectors(keys);
     return w;
 }
 
@@ -100,6 +105,7 @@ static void query_block(const attention_job *job, const rl_attn_item *item, int6
                         const workspace *w) {
     int64_t dim = job->plan->head_dim, group = job->group, width = group * dim;
     int64_t n = n_rows * group, n_keys = item->pos + first + n_rows;
+    int64_t stride = whole_vectors(n_keys);
     for (int64_t r = 0; r < n_rows; r++) {
         int64_t row = item->row + first + r;
         size_t bytes = (size_t)width * sizeof(float);
@@ -111,20 +117,20 @@ static void query_block(const attention_job *job, const rl_attn_item *item, int6
                           .k = dim,
                           .a_stride = dim,
                           .b_stride = dim,
-                          .out_stride = n_keys,
+                          .out_stride = stride,
                           .b_t = true};
     by_key.a = w->q, by_key.b = w->k, by_key.out = w->score;
     rl_cpu_sgemm(&by_key);
     by_key.a = w->d_out, by_key.b = w->v, by_key.out = w->d_prob;
     rl_cpu_sgemm(&by_key);
     for (int64_t i = 0; i < n; i++) {
-        job->kern->attention(w->score + i * n_keys, w->d_prob + i * n_keys,
-                             item->pos + first + i / group + 1, n_keys, job->plan->scale);
+        job->kern->attention(w->score + i * stride, w->d_prob + i * stride,
+                             item->pos + first + i / group + 1, stride, job->plan->scale);
     }
     rl_cpu_gemm to_keys = {.m = n_keys,
                            .n = dim,
                            .k = n,
-                           .a_stride = n_keys,
+                           .a_stride = stride,
                            .b_stride = dim,
                            .out_stride = sums_stride,
                            .a_t = true,
@@ -139,7 +145,7 @@ static void query_block(const attention_job *job, const rl_attn_item *item, int6
                               .a = w->d_prob,
                               .b = w->k,
                               .out = w->d_q,
-                              .a_stride = n_keys,
+                              .a_stride = stride,
                               .b_stride = dim,
                               .out_stride = dim};
     rl_cpu_sgemm(&to_queries);

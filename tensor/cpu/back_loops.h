@@ -170,51 +170,85 @@ static void swiglu_loop(float *d_gate, float *d_up, const float *d_out, const fl
 }
 
 static float max_loop(const float *x, int64_t n) {
-    vec most = splat(x[0]);
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
+    float lane[LANES], max = x[0];
+    if (n < LANES) {
+        for (int64_t i = 1; i < n; i++) {
+            max = x[i] > max ? x[i] : max;
+        }
+        return max;
+    }
+    vec most = load(x + n - LANES); // the last vector overlaps: a maximum may count twice
+    for (int64_t i = 0; i + LANES <= n; i += LANES) {
         vec v = load(x + i);
         most = pick(v > most, v, most);
     }
-    float lane[LANES], max = x[0];
     memcpy(lane, &most, sizeof lane);
     for (int k = 0; k < LANES; k++) {
         max = lane[k] > max ? lane[k] : max;
     }
-    for (; i < n; i++) {
-        max = x[i] > max ? x[i] : max;
-    }
     return max;
 }
 
+/* The first n lanes, all of them where n >= LANES, as a mask. */
+static inline ivec first_lanes(int64_t n) {
+    ivec lane;
+    for (int32_t i = 0; i < LANES; i++) {
+        lane[i] = i;
+    }
+    return lane < (int32_t)(n < LANES ? n : LANES);
+}
+
+/* A row of attention: score and d_prob have `room` elements, of which n_seen are read. */
+typedef struct attention_row {
+    float *score, *d_prob;
+    int64_t n_seen, room;
+    float max, scale;
+} attention_row;
+
+/* e of one vector, 0 past what is seen, left in score; adds to the lanes' sums. */
+static inline void attention_sums(const attention_row *row, int64_t at, vec *sum, vec *pull) {
+    int64_t room = row->room - at;
+    vec e = exponential((load_some(row->score + at, room) - row->max) * row->scale);
+    vec d = load_some(row->d_prob + at, room);
+    if (row->n_seen - at < LANES) {
+        ivec seen = first_lanes(row->n_seen - at);
+        e = pick(seen, e, splat(0));
+        d = pick(seen, d, splat(0));
+    }
+    store_some(row->score + at, e, room);
+    *sum += e;
+    *pull += e * d;
+}
+
+static inline void attention_gradient(const attention_row *row, int64_t at, float inv_sum,
+                                      float mean) {
+    int64_t room = row->room - at;
+    vec prob = load_some(row->score + at, room) * inv_sum;
+    vec d = prob * (load_some(row->d_prob + at, room) - mean) * row->scale;
+    if (row->n_seen - at < LANES) {
+        d = pick(first_lanes(row->n_seen - at), d, splat(0));
+    }
+    store_some(row->score + at, prob, room);
+    store_some(row->d_prob + at, d, room);
+}
+
 static void attention_loop(float *score, float *d_prob, int64_t n_seen, int64_t n, float scale) {
-    float max = max_loop(score, n_seen);
+    attention_row row = {score, d_prob, n_seen, n, max_loop(score, n_seen), scale};
     sum16 sum = {0}, pull = {0};
-    for (int64_t i = 0; i < n_seen; i += VIRTUAL) {
+    int64_t i = 0;
+    for (; i < n_seen; i += VIRTUAL) {
 #pragma GCC unroll 4
         for (int p = 0; p < PARTS; p++) {
-            int64_t at = i + p * LANES, left = n_seen - at;
-            vec e = exponential((load_some(score + at, left) - max) * scale);
-            if (left < LANES) { // lanes past the end hold exp of something, not 0
-                float lane[LANES] = {0};
-                store_some(lane, e, left);
-                e = load(lane);
-            }
-            store_some(score + at, e, left);
-            sum.part[p] += e;
-            pull.part[p] += e * load_some(d_prob + at, left);
+            attention_sums(&row, i + p * LANES, &sum.part[p], &pull.part[p]);
         }
     }
     float inv_sum = 1.0f / fold16(&sum), mean = fold16(&pull) * inv_sum;
-    for (int64_t i = 0; i < n_seen; i += LANES) {
-        int64_t left = n_seen - i;
-        vec prob = load_some(score + i, left) * inv_sum;
-        store_some(score + i, prob, left);
-        store_some(d_prob + i, prob * (load_some(d_prob + i, left) - mean) * scale, left);
+    for (i = 0; i < n_seen; i += LANES) {
+        attention_gradient(&row, i, inv_sum, mean);
     }
-    if (n > n_seen) {
-        memset(score + n_seen, 0, (size_t)(n - n_seen) * sizeof *score);
-        memset(d_prob + n_seen, 0, (size_t)(n - n_seen) * sizeof *d_prob);
+    if (i < n) {
+        memset(score + i, 0, (size_t)(n - i) * sizeof *score);
+        memset(d_prob + i, 0, (size_t)(n - i) * sizeof *d_prob);
     }
 }
 
