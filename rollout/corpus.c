@@ -8,23 +8,44 @@
 #include "rollout/conversation.h"
 #include "rollout/order.h"
 
-enum { BLOCK = 1 << 20 };
+// Bytes of a file that one thread reads at a time.
+enum { PART = 1 << 20 };
 
-struct rl_corpus {
+/* Some lines of a file and what they hold. Parts are read on any thread, each by itself, so that
+ * the corpus does not depend on how many there are. */
+typedef struct part {
+    const char *text;
+    size_t text_len;
+    int64_t line;    // of its first
     rl_arena *arena; // tokens and stretches
     rl_conversation *item;
     int32_t n_items, cap, n_skipped;
+    int64_t n_tokens;
+    rl_status status;
+    rl_err err;
+} part;
+
+struct rl_corpus {
+    part *part;
+    size_t n_parts;
+    rl_conversation *item; // those of all parts
+    int32_t n_items, n_skipped;
     int64_t n_tokens;
     rl_order order;
 };
 
 void rl_corpus_free(rl_corpus *corpus) {
-    if (corpus != NULL) {
-        rl_arena_free(corpus->arena);
-        rl_free(corpus->item);
-        rl_order_release(&corpus->order);
-        rl_free(corpus);
+    if (corpus == NULL) {
+        return;
     }
+    for (size_t i = 0; i < corpus->n_parts; i++) {
+        rl_arena_free(corpus->part[i].arena);
+        rl_free(corpus->part[i].item);
+    }
+    rl_free(corpus->part);
+    rl_free(corpus->item);
+    rl_order_release(&corpus->order);
+    rl_free(corpus);
 }
 
 static bool alike(const rl_reading *r, size_t i, size_t j) {
@@ -48,24 +69,22 @@ static const rl_stretch *pack_stretches(const rl_reading *r, rl_arena *arena, in
     return out;
 }
 
-static void keep(rl_corpus *corpus, const rl_reading *r, int64_t line) {
+static void keep(part *p, const rl_reading *r, int64_t line) {
     rl_conversation *item;
     int32_t *token;
-    if (corpus->n_items == corpus->cap) {
-        size_t cap = corpus->cap > 0 ? 2 * (size_t)corpus->cap : 1024;
-        RL_ASSERT(cap <= INT32_MAX);
-        corpus->item = rl_realloc(corpus->item, cap, sizeof *corpus->item);
-        corpus->cap = (int32_t)cap;
+    if (p->n_items == p->cap) {
+        p->cap = p->cap > 0 ? 2 * p->cap : 256;
+        p->item = rl_realloc(p->item, (size_t)p->cap, sizeof *p->item);
     }
-    item = &corpus->item[corpus->n_items++];
-    token = rl_arena_alloc(corpus->arena, r->n_tokens, sizeof *token);
+    item = &p->item[p->n_items++];
+    token = rl_arena_alloc(p->arena, r->n_tokens, sizeof *token);
     memcpy(token, r->token, r->n_tokens * sizeof *token);
     *item = (rl_conversation){.token = token, .n_tokens = (int32_t)r->n_tokens, .line = line};
-    item->stretch = pack_stretches(r, corpus->arena, &item->n_stretches);
-    corpus->n_tokens += item->n_tokens;
+    item->stretch = pack_stretches(r, p->arena, &item->n_stretches);
+    p->n_tokens += item->n_tokens;
 }
 
-static rl_status read_line(rl_corpus *corpus, rl_reading *r, const char *name, const char *text,
+static rl_status read_line(part *p, rl_reading *r, const char *name, const char *text,
                            size_t text_len, int64_t line, rl_err *err) {
     rl_json_doc *doc = NULL;
     rl_err reason;
@@ -76,7 +95,7 @@ static rl_status read_line(rl_corpus *corpus, rl_reading *r, const char *name, c
     status = rl_reading_record(r, rl_json_root(doc), &reason);
     if (status == RL_OK && r->n_tokens > (size_t)r->opts->max_tokens) {
         if (r->opts->over_long == RL_OVER_LONG_SKIP) {
-            corpus->n_skipped++;
+            p->n_skipped++;
         } else {
             status = rl_fail(&reason, RL_BAD_RECIPE,
                              "has %zu tokens, more than the %d that 'algo.max_tokens' and the "
@@ -84,7 +103,7 @@ static rl_status read_line(rl_corpus *corpus, rl_reading *r, const char *name, c
                              r->n_tokens, (int)r->opts->max_tokens);
         }
     } else if (status == RL_OK) {
-        keep(corpus, r, line);
+        keep(p, r, line);
     }
     if (status != RL_OK) {
         rl_fail(err, status, "'%s', line %lld: %.350s", name, (long long)line, reason.text);
@@ -102,31 +121,109 @@ static bool blank(const char *text, size_t text_len) {
     return true;
 }
 
-rl_status rl_corpus_parse(const char *name, const char *text, size_t text_len,
-                          const rl_corpus_opts *opts, rl_corpus **out, rl_err *err) {
-    rl_corpus *corpus = rl_alloc(1, sizeof *corpus);
-    rl_reading reading = rl_reading_begin(opts);
-    rl_status status = RL_OK;
+static size_t line_end(const char *text, size_t text_len, size_t begin) {
+    const char *newline = memchr(text + begin, '\n', text_len - begin);
+    return newline != NULL ? (size_t)(newline - text) : text_len;
+}
+
+static void read_part(part *p, rl_reading *r, const char *name) {
+    int64_t line = p->line;
+    p->arena = rl_arena_new(0);
+    for (size_t begin = 0, end; begin < p->text_len && p->status == RL_OK; begin = end + 1) {
+        end = line_end(p->text, p->text_len, begin);
+        if (!blank(p->text + begin, end - begin)) {
+            p->status = read_line(p, r, name, p->text + begin, end - begin, line, &p->err);
+        }
+        line++;
+    }
+}
+
+// Cuts a text into parts at ends of lines.
+static void cut(rl_corpus *corpus, const char *text, size_t text_len) {
     int64_t line = 1;
-    *out = NULL;
-    corpus->arena = rl_arena_new(BLOCK);
-    for (size_t begin = 0; begin < text_len && status == RL_OK; line++) {
-        const char *newline = memchr(text + begin, '\n', text_len - begin);
-        size_t end = newline != NULL ? (size_t)(newline - text) : text_len;
-        if (!blank(text + begin, end - begin)) {
-            status = read_line(corpus, &reading, name, text + begin, end - begin, line, err);
+    corpus->part = rl_alloc(text_len / PART + 1, sizeof *corpus->part);
+    for (size_t begin = 0; begin < text_len;) {
+        part *p = &corpus->part[corpus->n_parts++];
+        size_t end = text_len - begin > PART ? line_end(text, text_len, begin + PART) : text_len;
+        *p = (part){.text = text + begin, .text_len = end - begin, .line = line};
+        for (size_t at = 0; at < p->text_len; at = line_end(p->text, p->text_len, at) + 1) {
+            line++;
         }
         begin = end + 1;
     }
-    rl_reading_release(&reading);
-    if (status == RL_OK && corpus->n_items == 0) {
-        status = corpus->n_skipped == 0
-                     ? rl_fail(err, RL_IO, "'%s' holds no conversations", name)
-                     : rl_fail(err, RL_BAD_RECIPE,
-                               "no conversation is left in '%s': all have more than the %d tokens "
-                               "that 'algo.max_tokens' and the model allow",
-                               name, (int)opts->max_tokens);
+}
+
+typedef struct job {
+    rl_corpus *corpus;
+    const char *name;
+    rl_reading *reading; // one a worker
+} job;
+
+static void read_parts(void *context, int64_t begin, int64_t end, int32_t worker) {
+    const job *j = context;
+    for (int64_t i = begin; i < end; i++) {
+        read_part(&j->corpus->part[i], &j->reading[worker], j->name);
     }
+}
+
+static void read_all(rl_corpus *corpus, const char *name, const rl_corpus_opts *opts) {
+    int32_t n = opts->pool != NULL ? rl_pool_threads(opts->pool) : 1;
+    job j = {corpus, name, rl_alloc((size_t)n, sizeof(rl_reading))};
+    for (int32_t i = 0; i < n; i++) {
+        j.reading[i] = rl_reading_begin(opts);
+    }
+    rl_pool_run(opts->pool, (int64_t)corpus->n_parts, 1, read_parts, &j);
+    for (int32_t i = 0; i < n; i++) {
+        rl_reading_release(&j.reading[i]);
+    }
+    rl_free(j.reading);
+}
+
+// Sums the parts up and lists their conversations; the first mistake of the file is told.
+static rl_status join(rl_corpus *corpus, const char *name, const rl_corpus_opts *opts,
+                      rl_err *err) {
+    size_t n = 0;
+    for (size_t i = 0; i < corpus->n_parts; i++) {
+        const part *p = &corpus->part[i];
+        if (p->status != RL_OK) {
+            *err = p->err;
+            return p->status;
+        }
+        n += (size_t)p->n_items;
+        corpus->n_skipped += p->n_skipped;
+        corpus->n_tokens += p->n_tokens;
+    }
+    if (n == 0 && corpus->n_skipped == 0) {
+        return rl_fail(err, RL_IO, "'%s' holds no conversations", name);
+    }
+    if (n == 0) {
+        return rl_fail(err, RL_BAD_RECIPE,
+                       "no conversation is left in '%s': all have more than the %d tokens that "
+                       "'algo.max_tokens' and the model allow",
+                       name, (int)opts->max_tokens);
+    }
+    RL_ASSERT(n <= INT32_MAX);
+    corpus->item = rl_alloc(n, sizeof *corpus->item);
+    for (size_t i = 0; i < corpus->n_parts; i++) {
+        part *p = &corpus->part[i];
+        if (p->n_items > 0) {
+            memcpy(corpus->item + corpus->n_items, p->item, (size_t)p->n_items * sizeof *p->item);
+        }
+        corpus->n_items += p->n_items;
+        rl_free(p->item);
+        p->item = NULL;
+    }
+    return RL_OK;
+}
+
+rl_status rl_corpus_parse(const char *name, const char *text, size_t text_len,
+                          const rl_corpus_opts *opts, rl_corpus **out, rl_err *err) {
+    rl_corpus *corpus = rl_alloc(1, sizeof *corpus);
+    rl_status status;
+    *out = NULL;
+    cut(corpus, text, text_len);
+    read_all(corpus, name, opts);
+    status = join(corpus, name, opts, err);
     if (status != RL_OK) {
         rl_corpus_free(corpus);
         return status;

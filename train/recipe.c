@@ -162,7 +162,9 @@ static void check_rules(const rl_recipe *recipe, rl_errors *errors) {
     if (recipe->eval.every > 0 && recipe->data.eval[0] == '\0' &&
         recipe->data.eval_loss[0] == '\0' && !rl_errors_refused(errors, "eval.every") &&
         !rl_errors_refused(errors, "data.eval")) {
-        rl_errors_add(errors, "'eval.every' is %d but 'data.eval' names no file",
+        rl_errors_add(errors,
+                      "'eval.every' is %d but neither 'data.eval' nor 'data.eval_loss' names a "
+                      "file",
                       recipe->eval.every);
     }
     check_reward_list(recipe, errors);

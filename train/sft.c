@@ -29,8 +29,8 @@ static void check(const rl_recipe *recipe, rl_errors *errors) {
     }
 }
 
-static rl_status load(supervised *s, const char *path, const char *key, rl_corpus **out,
-                      rl_err *err) {
+static rl_status load(supervised *s, const char *path, const char *key, rl_pool *pool,
+                      rl_corpus **out, rl_err *err) {
     const rl_recipe *recipe = s->setup->recipe;
     int32_t positions = rl_checkpoint_config(s->setup->checkpoint)->max_positions;
     int32_t most = s->opts->max_tokens > 0 ? s->opts->max_tokens : positions;
@@ -39,7 +39,8 @@ static rl_status load(supervised *s, const char *path, const char *key, rl_corpu
                            .system = recipe->data.system,
                            .prompt_weight = s->opts->prompt_loss_weight,
                            .max_tokens = most < positions ? most : positions,
-                           .over_long = recipe->data.over_long};
+                           .over_long = recipe->data.over_long,
+                           .pool = pool};
     double began = rl_clock_now();
     rl_status status = setup_need_file(path, key, err);
     if (status == RL_OK) {
@@ -56,18 +57,25 @@ static rl_status load(supervised *s, const char *path, const char *key, rl_corpu
     return status;
 }
 
+// The threads are gone again before those that compute are made.
 static rl_status open_objective(setup *all, void **self, rl_err *err) {
     supervised *s = rl_alloc(1, sizeof *s);
-    const rl_data_opts *data = &all->recipe->data;
-    rl_status status;
+    const rl_recipe *recipe = all->recipe;
+    const rl_data_opts *data = &recipe->data;
+    int32_t threads = recipe->compute.threads > 0 ? recipe->compute.threads : rl_cpu_count();
+    rl_pool *pool = NULL;
+    rl_status status = rl_pool_new(threads, false, &pool, err);
     *self = s;
     s->setup = all;
-    s->opts = all->recipe->algo_opts;
+    s->opts = recipe->algo_opts;
     s->item = rl_alloc((size_t)s->opts->batch_size, sizeof s->item[0]);
-    status = load(s, data->train, "data.train", &s->train, err);
-    if (status == RL_OK && data->eval_loss[0] != '\0') {
-        status = load(s, data->eval_loss, "data.eval_loss", &s->eval, err);
+    if (status == RL_OK) {
+        status = load(s, data->train, "data.train", pool, &s->train, err);
     }
+    if (status == RL_OK && data->eval_loss[0] != '\0') {
+        status = load(s, data->eval_loss, "data.eval_loss", pool, &s->eval, err);
+    }
+    rl_pool_free(pool);
     return status;
 }
 

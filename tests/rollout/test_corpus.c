@@ -369,6 +369,59 @@ static void files(void **state) {
     rl_test_drop(folder);
 }
 
+static void append_line(rl_str *text, int i) {
+    static const char filler[] = "some words that only make the file long enough for many parts";
+    if (i % 50 == 7) {
+        rl_str_append(text, "  \n");
+    }
+    rl_str_appendf(text,
+                   "{\"prompt\": \"a%d\", \"completion\": \"b %d\", \"spans\": [[2, %d, 3]],"
+                   " \"note\": \"%s %s %s\"}\n",
+                   i, i, i < 10 ? 3 : 4, filler, filler, filler);
+}
+
+// A file of several parts: the same conversations on any number of threads, and the first mistake.
+static void threads(void **state) {
+    enum { N = 16000 };
+    rl_corpus_opts opts = ((const rig *)*state)->opts;
+    rl_corpus *one, *three, *none;
+    rl_str text = {0};
+    rl_err err;
+    for (int i = 0; i < N; i++) {
+        append_line(&text, i);
+    }
+    assert_true(text.len > 3 << 20);
+    one = parse(&opts, text.ptr);
+    assert_ok(rl_pool_new(3, false, &opts.pool, &err));
+    three = parse(&opts, text.ptr);
+    assert_int_equal(rl_corpus_size(one), N);
+    assert_int_equal(rl_corpus_size(three), N);
+    assert_int_equal(rl_corpus_tokens(three), rl_corpus_tokens(one));
+    for (int i = 0; i < N; i++) {
+        const rl_conversation *a = rl_corpus_at(one, i), *b = rl_corpus_at(three, i);
+        assert_int_equal(a->line, i + 1 + (i + 43) / 50); // a blank one before every 50th
+        assert_int_equal(b->line, a->line);
+        assert_int_equal(b->n_tokens, a->n_tokens);
+        assert_memory_equal(b->token, a->token, (size_t)a->n_tokens * sizeof a->token[0]);
+        assert_int_equal(b->n_stretches, a->n_stretches);
+        for (int32_t k = 0; k < a->n_stretches; k++) {
+            assert_true(b->stretch[k].end == a->stretch[k].end &&
+                        b->stretch[k].weight == a->stretch[k].weight);
+        }
+    }
+    rl_str_append(&text, "{}\n");
+    for (int i = 0; i < N; i++) {
+        rl_str_append(&text, "3\n");
+        append_line(&text, i);
+    }
+    assert_int_equal(rl_corpus_parse("c.jsonl", text.ptr, text.len, &opts, &none, &err), RL_IO);
+    assert_non_null(strstr(err.text, "'c.jsonl', line 16321: has no 'messages'"));
+    rl_corpus_free(one);
+    rl_corpus_free(three);
+    rl_pool_free(opts.pool);
+    rl_str_release(&text);
+}
+
 // Each epoch holds every conversation once, in the order that problems of a data set have.
 static void epochs(void **state) {
     enum { N = 5 };
@@ -411,7 +464,7 @@ int main(void) {
         cmocka_unit_test(spans),     cmocka_unit_test(ids_are_those_of_a_rollout),
         cmocka_unit_test(bad_lines), cmocka_unit_test(spans_of_text_that_is_lost),
         cmocka_unit_test(long_ones), cmocka_unit_test(files),
-        cmocka_unit_test(epochs),
+        cmocka_unit_test(threads),   cmocka_unit_test(epochs),
     };
     return cmocka_run_group_tests_name("corpus", tests, setup, teardown);
 }

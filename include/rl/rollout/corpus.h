@@ -16,6 +16,7 @@
 #ifndef RL_ROLLOUT_CORPUS_H
 #define RL_ROLLOUT_CORPUS_H
 
+#include "rl/core/pool.h"
 #include "rl/policy/chat.h"
 #include "rl/rollout/dataset.h"
 
@@ -29,6 +30,7 @@ typedef struct rl_corpus_opts {
     double prompt_weight; // of tokens that the assistant does not say
     int32_t max_tokens;   // longer conversations are left out or refused, never cut
     rl_over_long over_long;
+    rl_pool *pool; // reads on its threads, with the same result; NULL for the caller's alone
 } rl_corpus_opts;
 
 /* Neighbouring tokens of one weight. */
