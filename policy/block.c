@@ -155,6 +155,10 @@ void rl_head_forward(const rl_policy *policy, rl_tensor logits, rl_tensor normed
     rl_op_linear(policy->be, logits, normed, policy->p_head, false);
 }
 
+rl_tensor rl_usable_logits(const rl_policy *policy, rl_tensor logits) {
+    return rl_tensor_cols(logits, 0, policy->n_ids);
+}
+
 void rl_plan_shape(const rl_model_config *config, rl_attn_plan *plan) {
     plan->n_heads = config->n_heads;
     plan->n_kv_heads = config->n_kv_heads;

@@ -172,8 +172,8 @@ rl_status rl_decode_batch_draw(rl_decode_batch *batch, rl_tensor hidden, const d
                         rl_tensor_rows(hidden, begin, end));
         rl_op_sample(be, rl_tensor_rows(batch->drawn, begin, end),
                      rl_tensor_rows(batch->logp, begin, end),
-                     rl_tensor_rows(batch->entropy, begin, end), logits, uniform + begin,
-                     temperature + begin);
+                     rl_tensor_rows(batch->entropy, begin, end),
+                     rl_usable_logits(batch->policy, logits), uniform + begin, temperature + begin);
     }
     status = rl_backend_sync(be, err);
     if (status == RL_OK) {

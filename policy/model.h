@@ -29,6 +29,7 @@ struct rl_policy {
     rl_tensor p_head;
     rl_buffer *packed, *rope;
     rl_tensor rope_table; // [max_positions, D]
+    int32_t n_ids;        // ids below it can come out; the head's other rows are padding
     bool trains;
 
     rl_buffer *work; // activations of score.c, kept between calls: first touch is slow
@@ -78,9 +79,11 @@ void rl_block_backward(const rl_policy *policy, int32_t layer, const rl_rows *ro
                        const rl_block_act *act, const rl_block_back_tmp *tmp, rl_tensor d_x);
 
 /* Logits of hidden[n, C] (the last block's output): normed is a temporary [n, C]; rstd may be null.
- */
+ * Reading them goes through rl_usable_logits, which leaves out the columns of padding ids. */
 void rl_head_forward(const rl_policy *policy, rl_tensor logits, rl_tensor normed, rl_tensor rstd,
                      rl_tensor hidden);
+
+rl_tensor rl_usable_logits(const rl_policy *policy, rl_tensor logits);
 
 /* Columns q, k, v of a qkv tensor (or of its gradient). */
 rl_tensor rl_qkv_q(const rl_model_config *config, rl_tensor qkv);

@@ -197,6 +197,7 @@ rl_status rl_policy_open(const rl_checkpoint *checkpoint, rl_backend *be, bool t
     rl_policy *policy = rl_alloc(1, sizeof *policy);
     rl_status status;
     policy->config = *rl_checkpoint_config(checkpoint);
+    policy->n_ids = policy->config.vocab;
     policy->be = be;
     policy->trains = trains;
     policy->scratch = rl_arena_new(0);
@@ -229,6 +230,11 @@ const rl_model_config *rl_policy_config(const rl_policy *policy) {
 
 rl_backend *rl_policy_backend(const rl_policy *policy) {
     return policy->be;
+}
+
+void rl_policy_limit_ids(rl_policy *policy, int32_t n_ids) {
+    RL_ASSERT(n_ids > 0 && n_ids <= policy->config.vocab);
+    policy->n_ids = n_ids;
 }
 
 rl_params *rl_policy_params(rl_policy *policy) {

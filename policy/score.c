@@ -214,7 +214,8 @@ static void run_head(const rl_policy *policy, const workspace *ws, float tempera
     rl_head_forward(policy, logits, rl_tensor_rows(ws->normed, 0, n),
                     trains ? rl_tensor_rows(ws->rstd, 0, n) : (rl_tensor){0}, picked);
     rl_op_logprob(be, rl_tensor_rows(ws->logp, begin, end), rl_tensor_rows(ws->entropy, begin, end),
-                  logits, rl_tensor_rows(ws->result_token, begin, end), temperature);
+                  rl_usable_logits(policy, logits), rl_tensor_rows(ws->result_token, begin, end),
+                  temperature);
 }
 
 /* The backward of what run_head just left: adds to d_x and to the gradients of head and norm. */
@@ -222,7 +223,7 @@ static void back_head(const rl_policy *policy, const workspace *ws, float temper
                       bool has_entropy, int64_t begin, int64_t end) {
     rl_backend *be = policy->be;
     int64_t n = end - begin;
-    rl_tensor logits = rl_tensor_rows(ws->logits, 0, n);
+    rl_tensor logits = rl_usable_logits(policy, rl_tensor_rows(ws->logits, 0, n));
     rl_tensor picked = rl_tensor_rows(ws->picked, 0, n);
     rl_tensor normed = rl_tensor_rows(ws->normed, 0, n);
     rl_tensor d_picked = rl_tensor_rows(ws->d_picked, 0, n);
@@ -230,8 +231,10 @@ static void back_head(const rl_policy *policy, const workspace *ws, float temper
     rl_op_logprob_back(be, logits, rl_tensor_rows(ws->d_logp, begin, end),
                        has_entropy ? rl_tensor_rows(ws->d_entropy, begin, end) : (rl_tensor){0},
                        logits, rl_tensor_rows(ws->result_token, begin, end), temperature);
-    rl_op_matmul(be, policy->d_head, logits, normed, true, false, 1);
-    rl_op_matmul(be, d_normed, logits, policy->head, false, false, 0);
+    rl_op_matmul(be, rl_tensor_rows(policy->d_head, 0, policy->n_ids), logits, normed, true, false,
+                 1);
+    rl_op_matmul(be, d_normed, logits, rl_tensor_rows(policy->head, 0, policy->n_ids), false, false,
+                 0);
     rl_op_fill(be, d_picked, 0);
     rl_op_rms_norm_back(be, d_picked, policy->d_final_norm, d_normed, picked, policy->final_norm,
                         rl_tensor_rows(ws->rstd, 0, n));
@@ -299,6 +302,20 @@ static void back_blocks(const rl_policy *policy, const rl_forest *forest, const 
     rl_op_embed_back(policy->be, policy->d_embed, ws->d_x, ws->token);
 }
 
+static rl_status check_results(const rl_policy *policy, const rl_forest *forest, rl_err *err) {
+    int32_t i;
+    for (i = 0; i < forest->n_results; i++) {
+        if (forest->result_token[i] >= policy->n_ids) {
+            return rl_fail(err, RL_UNSUPPORTED,
+                           "token %d has no probability: the tokenizer has only %d of the model's "
+                           "%d ids",
+                           (int)forest->result_token[i], (int)policy->n_ids,
+                           (int)policy->config.vocab);
+        }
+    }
+    return RL_OK;
+}
+
 static rl_status run_pass(rl_policy *policy, const rl_segment *segment, int32_t n_segments,
                           const pass *p, rl_err *err) {
     bool trains = p->d_logp != NULL;
@@ -311,7 +328,10 @@ static rl_status run_pass(rl_policy *policy, const rl_segment *segment, int32_t 
     if (status != RL_OK || forest.n_results == 0) {
         return status;
     }
-    status = reserve(policy, &forest, trains, &ws, err);
+    status = check_results(policy, &forest, err);
+    if (status == RL_OK) {
+        status = reserve(policy, &forest, trains, &ws, err);
+    }
     if (status != RL_OK) {
         return status;
     }

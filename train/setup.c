@@ -232,6 +232,9 @@ rl_status setup_open_heavy(setup *s, rl_err *err) {
     if (status == RL_OK) {
         status = rl_policy_open(s->checkpoint, s->backend, !s->measures_only, &s->policy, err);
     }
+    if (status == RL_OK) {
+        rl_policy_limit_ids(s->policy, rl_tokenizer_vocab(s->tokenizer));
+    }
     if (status == RL_OK && rl_policy_not_finite(s->policy, false) != NULL) {
         status =
             rl_fail(err, RL_IO, "weight '%s' of '%s' holds NaN or infinity; the file is damaged",

@@ -22,6 +22,12 @@ void rl_policy_free(rl_policy *policy); // accepts NULL
 const rl_model_config *rl_policy_config(const rl_policy *policy);
 rl_backend *rl_policy_backend(const rl_policy *policy);
 rl_params *rl_policy_params(rl_policy *policy);
+/*
+ * Only ids below n_ids can come out: the others are never drawn, and log-probs, entropy and
+ * gradients are those of the distribution over [0, n_ids). For models whose embedding has more rows
+ * than the tokenizer has tokens. At first n_ids is the model's vocabulary.
+ */
+void rl_policy_limit_ids(rl_policy *policy, int32_t n_ids);
 /* Must follow every change of the weights, before the next forward. */
 void rl_policy_repack(rl_policy *policy);
 /* Name of the first parameter (or gradient) that holds a NaN or infinity, else NULL. */
