@@ -144,6 +144,33 @@ expect 2 "there is no model at 'absent'" "$bin/rl-train" export absent other
 expect 2 "the folder to write" "$bin/rl-train" export "$golden/models/tiny-chat"
 [ ! -e other ] || fail "a refused export left 'other'"
 
+# Supervised training, which runs no programs.
+for i in 1 2 3 4 5 6 7 8; do
+  echo '{"prompt": "add '$i'", "completion": "x + '$i'", "spans": [[4, 5, 3]]}'
+done >talks.jsonl
+cat >sft.json <<EOF
+{
+  "model": {"path": "$golden/models/tiny-chat"},
+  "data": {"train": "talks.jsonl", "eval_loss": "talks.jsonl"},
+  "algo": {"name": "sft", "batch_size": 4},
+  "run": {"steps": 6},
+  "log": {"every": 3}
+}
+EOF
+learn() { expect "$1" "$2" "$bin/rl-train" sft.json "${@:3}"; }
+learn 0 "first conversation" --dry-run
+[ ! -e runs ] || fail "a dry run left 'runs'"
+learn 0 "eval at step 6"
+[ "$(grep -c '"loss/completion"' runs/sft/metrics.jsonl)" = 6 ] || fail "not six rows of supervised steps"
+[ "$(grep -c '^step' err)" = 2 ] || fail "'log.every' does not thin the console: $(cat err)"
+[ -e runs/sft/checkpoint-6/DONE ] || fail "no checkpoint of a supervised run"
+cp runs/sft/checkpoint-6/model.safetensors first.safetensors
+expect 0 "eval at step 6" "$bin/rl-train" runs/sft/recipe.effective.json --set run.dir=again --set compute.threads=1
+cmp -s first.safetensors again/checkpoint-6/model.safetensors || fail "one thread learns something else"
+learn 2 "has no 'messages'" --set "data.train=$golden/data/toy_problems.jsonl" --set run.dir=other
+learn 2 "'data.eval_loss' lies inside 'run.dir'" --set data.eval_loss=runs/sft/metrics.jsonl --overwrite
+rm -rf runs again
+
 # From here on programs run, which needs the sandbox.
 if ! "$bin/rl-train" doctor >doctor 2>&1; then
   echo "skipped the runs: $(cat doctor)"

@@ -184,6 +184,28 @@ static void test_continue(void **state) {
 }
 
 // A base model: lines of text after bos.
+// What the assistant says is encoded alone, as it stands in a turn that is open; names of special
+// tokens are text.
+static void test_reply(void **state) {
+    static const char *const texts[] = {"", " def f(x):\n    return x", "a<|im_end|>b"};
+    rl_tokenizer *tokenizer = load(rl_golden("models/tiny-chat"));
+    rl_chat *chat = new_chat(tokenizer);
+    rl_arena *arena = rl_arena_new(0);
+    (void)state;
+    for (size_t i = 0; i < RL_COUNT(texts); i++) {
+        int32_t *ids, n;
+        rl_err err;
+        assert_ok(rl_chat_reply(chat, texts[i], strlen(texts[i]), arena, &ids, &n, &err));
+        assert_decodes_to(tokenizer, ids, n, texts[i]);
+        for (int32_t k = 0; k < n; k++) {
+            assert_int_not_equal(ids[k], rl_chat_stop(chat));
+        }
+    }
+    rl_chat_free(chat);
+    rl_arena_free(arena);
+    rl_tokenizer_free(tokenizer);
+}
+
 static void test_plain_form(void **state) {
     (void)state;
     rl_tokenizer *tokenizer = load(rl_golden("tokenizer/stories260K"));
@@ -337,10 +359,15 @@ static void test_published_templates(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),       cmocka_unit_test(test_smollm2),
-        cmocka_unit_test(test_smollm2_gguf), cmocka_unit_test(test_no_injection),
-        cmocka_unit_test(test_continue),     cmocka_unit_test(test_plain_form),
-        cmocka_unit_test(test_templates),    cmocka_unit_test(test_published_templates),
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_smollm2),
+        cmocka_unit_test(test_smollm2_gguf),
+        cmocka_unit_test(test_no_injection),
+        cmocka_unit_test(test_continue),
+        cmocka_unit_test(test_reply),
+        cmocka_unit_test(test_plain_form),
+        cmocka_unit_test(test_templates),
+        cmocka_unit_test(test_published_templates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
