@@ -10,8 +10,10 @@
  *     nobody inside (open_gate), and wakes whoever is parked.
  *  2. A worker that sees an open gate of a number it has not served enters by adding one to the
  *     count with compare-and-swap (enter); that acquires the job fields.
- *  3. Everybody inside, and the caller, takes chunk numbers from `next` until none are left
- *     (take_chunks). A worker then leaves by subtracting one, which releases what it wrote.
+ *  3. Everybody inside, and the caller, takes chunks until none are left (take_chunks): first from
+ *     a share of its own, a run of neighbours that is the same for every job of that many chunks,
+ *     so that it finds in its cache what it wrote in the job before; then from the shares of
+ *     others. A worker then leaves by subtracting one, which releases what it wrote.
  *  4. The caller closes the gate when no chunks are left and waits until nobody is inside
  *     (close_gate). A worker that comes too late finds the gate closed and goes on waiting: a
  *     sleeper that wakes slowly never delays a job that the others have finished.
@@ -52,6 +54,13 @@ static uint32_t gate_inside(uint64_t gate) {
     return (uint32_t)(gate & (gate_open - 1));
 }
 
+/* Chunks [next, end) of a job that one worker begins with and anybody may take. */
+typedef struct share {
+    atomic_int_fast64_t next;
+    int64_t end;
+    char pad[CACHE_LINE - sizeof(atomic_int_fast64_t) - sizeof(int64_t)];
+} share;
+
 struct rl_pool {
     int32_t n_threads, n_started; // n_started counts joinable threads, without the caller
     int32_t spins;
@@ -60,13 +69,12 @@ struct rl_pool {
     // The job; see the theory for who may touch it when.
     rl_pool_job *job;
     void *context;
-    int64_t n, grain, n_chunks;
+    int64_t n, grain;
+    share *share; // [n_threads]
 
     char pad0[CACHE_LINE];
     atomic_uint_fast64_t gate;
     char pad1[CACHE_LINE];
-    atomic_int_fast64_t next;
-    char pad2[CACHE_LINE];
 
     atomic_int n_parked;
     atomic_bool caller_parked, quit, running;
@@ -88,15 +96,28 @@ static void breathe(void) {
 }
 
 static void take_chunks(rl_pool *pool, int32_t worker) {
-    for (;;) {
-        int64_t i = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-        int64_t begin;
-        if (i >= pool->n_chunks) {
-            return;
+    for (int32_t k = 0; k < pool->n_threads; k++) {
+        share *from = &pool->share[(worker + k) % pool->n_threads];
+        for (;;) {
+            int64_t i = atomic_fetch_add_explicit(&from->next, 1, memory_order_relaxed);
+            int64_t begin;
+            if (i >= from->end) {
+                break;
+            }
+            begin = i * pool->grain;
+            pool->job(pool->context, begin,
+                      pool->n - begin > pool->grain ? begin + pool->grain : pool->n, worker);
         }
-        begin = i * pool->grain;
-        pool->job(pool->context, begin,
-                  pool->n - begin > pool->grain ? begin + pool->grain : pool->n, worker);
+    }
+}
+
+/* Cuts the chunks into shares as equal as can be. */
+static void deal_chunks(rl_pool *pool) {
+    int64_t n_chunks = pool->n / pool->grain + (pool->n % pool->grain != 0), at = 0;
+    for (int32_t w = 0; w < pool->n_threads; w++) {
+        int64_t n = n_chunks / pool->n_threads + (w < n_chunks % pool->n_threads);
+        atomic_store_explicit(&pool->share[w].next, at, memory_order_relaxed);
+        pool->share[w].end = at += n;
     }
 }
 
@@ -202,8 +223,7 @@ void rl_pool_run(rl_pool *pool, int64_t n, int64_t grain, rl_pool_job *job, void
     pool->context = context;
     pool->n = n;
     pool->grain = grain;
-    pool->n_chunks = n / grain + (n % grain != 0);
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    deal_chunks(pool);
     open_gate(pool);
     take_chunks(pool, 0);
     close_gate(pool);
@@ -220,6 +240,7 @@ rl_status rl_pool_new(int32_t n_threads, bool spin, rl_pool **out, rl_err *err) 
     // With more threads than processors a spinning thread keeps a working one off the processor.
     pool->spins = spin && n_threads <= rl_cpu_count() ? SPINS : 0;
     pool->thread = rl_alloc((size_t)n_threads, sizeof *pool->thread);
+    pool->share = rl_alloc((size_t)n_threads, sizeof *pool->share);
     RL_ASSERT(pthread_mutex_init(&pool->mutex, NULL) == 0);
     RL_ASSERT(pthread_cond_init(&pool->opened, NULL) == 0);
     RL_ASSERT(pthread_cond_init(&pool->emptied, NULL) == 0);
@@ -263,6 +284,7 @@ void rl_pool_free(rl_pool *pool) {
     pthread_cond_destroy(&pool->emptied);
     pthread_mutex_destroy(&pool->mutex);
     rl_free(pool->thread);
+    rl_free(pool->share);
     rl_free(pool);
 }
 
