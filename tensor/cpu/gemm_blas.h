@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tensor/cpu/cpu_ops.h"
+
 /* out[m, n] = op(a)[m, k] . op(b)[k, n] + beta * out, row-major with row strides; op transposes
  * where a_t or b_t says so. */
 typedef struct rl_cpu_gemm {
@@ -17,5 +19,9 @@ typedef struct rl_cpu_gemm {
 } rl_cpu_gemm;
 
 void rl_cpu_sgemm(const rl_cpu_gemm *g);
+
+/* gemm_fwd.c: the product of plain a and b with beta 0 by the panels of the forward, on the pool.
+ * An element is one chain over k, so the bits do not depend on threads or kernels. */
+void rl_cpu_panel_product(rl_cpu *cpu, const rl_cpu_gemm *g);
 
 #endif

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tensor/cpu/cpu_ops.h"
+#include "tensor/cpu/gemm_blas.h"
 
 enum {
     INPUT_BLOCK = 768,        // inputs of a panel worked on at a time: 144 KiB
@@ -17,7 +18,9 @@ enum {
     FEW_ROWS = 64,            // up to here memory is waited for, not arithmetic
     ROWS_MOST = 512,          // rows of a tile
     ROWS_FLOATS = 1024 << 10, // wanted size of a tile's input rows
-    TILE_FLOATS = 16 << 10    // least weights a thread takes at a time
+    TILE_FLOATS = 16 << 10,   // least weights a thread takes at a time, for few rows;
+    FREE_ROWS = 16,           // every so many rows more take as long again
+    TASKS_A_THREAD = 4        // wanted, where there are rows enough
 };
 
 static int64_t round_up(int64_t n, int64_t to) {
@@ -117,11 +120,38 @@ static void linear_tiles(void *context, int64_t begin, int64_t end, int32_t work
     }
 }
 
-void rl_cpu_linear(rl_backend *be, rl_tensor out, rl_tensor in, rl_tensor packed, bool add) {
-    rl_cpu *cpu = rl_cpu_of(be);
+/* Rows of a tile: many, so that a panel is read seldom, but enough tiles for all threads. */
+static int64_t rows_of_tile(const linear_job *job, int32_t n_threads) {
+    int64_t rows = ROWS_FLOATS / job->n_in / 24 * 24; // 24: whole row blocks of 6 and of 8
+    int64_t wanted = n_threads > 1 ? TASKS_A_THREAD * n_threads : 1, n_tiles;
+    rows = rows < 48 ? 48 : rows > ROWS_MOST ? ROWS_MOST : rows;
+    while (rows / 2 > FEW_ROWS && round_up(job->n_rows, rows) / rows * job->n_panels < wanted) {
+        rows /= 2;
+    }
+    // Equal shares, so that no thin remainder reads all weights for a few rows.
+    n_tiles = round_up(job->n_rows, rows) / rows;
+    return n_tiles > 0 ? round_up((job->n_rows + n_tiles - 1) / n_tiles, 8) : rows;
+}
+
+static void run_linear(rl_cpu *cpu, linear_job *job) {
     rl_cpu_mark mark = rl_cpu_scratch_mark(cpu);
+    int64_t n_tiles, grain;
+    job->kern = &cpu->kern;
+    job->n_panels = round_up(job->n_out, RL_PANEL) / RL_PANEL;
+    job->tile_rows = rows_of_tile(job, cpu->n_threads);
+    job->input_block = job->tile_rows <= FEW_ROWS ? INPUT_BLOCK_FEW : INPUT_BLOCK;
+    if (job->n_in > job->input_block) {
+        job->partial = rl_cpu_scratch(cpu, (size_t)(cpu->n_threads * job->tile_rows * RL_PANEL) *
+                                               sizeof(float));
+    }
+    n_tiles = round_up(job->n_rows, job->tile_rows) / job->tile_rows * job->n_panels;
+    grain = TILE_FLOATS / (RL_PANEL * job->n_in * (1 + job->tile_rows / FREE_ROWS));
+    rl_pool_run(cpu->pool, n_tiles, grain > 1 ? grain : 1, linear_tiles, job);
+    rl_cpu_scratch_rewind(cpu, mark);
+}
+
+void rl_cpu_linear(rl_backend *be, rl_tensor out, rl_tensor in, rl_tensor packed, bool add) {
     linear_job job = {
-        .kern = &cpu->kern,
         .out = rl_cpu_f32(out),
         .in = rl_cpu_f32(in),
         .packed = rl_cpu_f32(packed),
@@ -130,21 +160,48 @@ void rl_cpu_linear(rl_backend *be, rl_tensor out, rl_tensor in, rl_tensor packed
         .n_rows = in.shape[0],
         .n_out = out.shape[1],
         .n_in = in.shape[1],
-        .n_panels = round_up(out.shape[1], RL_PANEL) / RL_PANEL,
         .add = add,
     };
-    int64_t rows = ROWS_FLOATS / job.n_in / 24 * 24; // 24: whole row blocks of 6 and of 8
-    int64_t n_tiles, grain = TILE_FLOATS / (RL_PANEL * job.n_in);
-    rows = rows < 48 ? 48 : rows > ROWS_MOST ? ROWS_MOST : rows;
-    // Equal shares, so that no thin remainder reads all weights for a few rows.
-    n_tiles = round_up(job.n_rows, rows) / rows;
-    job.tile_rows = n_tiles > 0 ? round_up((job.n_rows + n_tiles - 1) / n_tiles, 8) : rows;
-    job.input_block = job.tile_rows <= FEW_ROWS ? INPUT_BLOCK_FEW : INPUT_BLOCK;
-    if (job.n_in > job.input_block) {
-        job.partial = rl_cpu_scratch(cpu, (size_t)(cpu->n_threads * job.tile_rows * RL_PANEL) *
-                                              sizeof(float));
+    run_linear(rl_cpu_of(be), &job);
+}
+
+/* Panels of a [k, n] matrix: slices of its rows. */
+static void slice_panels(void *context, int64_t begin, int64_t end, int32_t worker) {
+    const pack_job *job = context;
+    (void)worker;
+    for (int64_t panel = begin; panel < end; panel++) {
+        float *to = job->packed + panel * RL_PANEL * job->n_in;
+        const float *from = job->weight + panel * RL_PANEL;
+        int64_t left = job->n_out - panel * RL_PANEL, n = left < RL_PANEL ? left : RL_PANEL;
+        for (int64_t k = 0; k < job->n_in; k++, to += RL_PANEL, from += job->stride) {
+            memcpy(to, from, (size_t)n * sizeof(float));
+            memset(to + n, 0, (size_t)(RL_PANEL - n) * sizeof(float));
+        }
     }
-    n_tiles = round_up(job.n_rows, job.tile_rows) / job.tile_rows * job.n_panels;
-    rl_pool_run(cpu->pool, n_tiles, grain > 1 ? grain : 1, linear_tiles, &job);
+}
+
+void rl_cpu_panel_product(rl_cpu *cpu, const rl_cpu_gemm *g) {
+    rl_cpu_mark mark = rl_cpu_scratch_mark(cpu);
+    int64_t n_panels = round_up(g->n, RL_PANEL) / RL_PANEL;
+    pack_job pack = {
+        .packed = rl_cpu_scratch(cpu, (size_t)(n_panels * RL_PANEL * g->k) * sizeof(float)),
+        .weight = g->b,
+        .stride = g->b_stride,
+        .n_out = g->n,
+        .n_in = g->k,
+    };
+    linear_job job = {
+        .out = g->out,
+        .in = g->a,
+        .packed = pack.packed,
+        .out_stride = g->out_stride,
+        .in_stride = g->a_stride,
+        .n_rows = g->m,
+        .n_out = g->n,
+        .n_in = g->k,
+    };
+    RL_DASSERT(!g->a_t && !g->b_t && g->beta == 0);
+    rl_pool_run(cpu->pool, n_panels, 1, slice_panels, &pack);
+    run_linear(cpu, &job);
     rl_cpu_scratch_rewind(cpu, mark);
 }
