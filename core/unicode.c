@@ -149,3 +149,32 @@ rl_status rl_unicode_normalize(rl_unicode_form form, const char *text, size_t te
                ? RL_OK
                : rl_fail(err, RL_UNSUPPORTED, "text cannot be normalized: %s", utf8proc_errmsg(n));
 }
+
+rl_char_class rl_unicode_class(uint32_t code) {
+    static const rl_char_class class_of[UTF8PROC_CATEGORY_CO + 1] = {
+        [UTF8PROC_CATEGORY_LU] = RL_CHAR_LETTER, [UTF8PROC_CATEGORY_LL] = RL_CHAR_LETTER,
+        [UTF8PROC_CATEGORY_LT] = RL_CHAR_LETTER, [UTF8PROC_CATEGORY_LM] = RL_CHAR_LETTER,
+        [UTF8PROC_CATEGORY_LO] = RL_CHAR_LETTER, [UTF8PROC_CATEGORY_ND] = RL_CHAR_NUMBER,
+        [UTF8PROC_CATEGORY_NL] = RL_CHAR_NUMBER, [UTF8PROC_CATEGORY_NO] = RL_CHAR_NUMBER,
+        [UTF8PROC_CATEGORY_ZS] = RL_CHAR_SPACE,  [UTF8PROC_CATEGORY_ZL] = RL_CHAR_SPACE,
+        [UTF8PROC_CATEGORY_ZP] = RL_CHAR_SPACE,
+    };
+    if ((code >= 9 && code <= 13) || code == 0x85) {
+        return RL_CHAR_SPACE;
+    }
+    return class_of[utf8proc_category((utf8proc_int32_t)code)];
+}
+
+void rl_unicode_lower(const char *text, size_t text_len, rl_str *out) {
+    for (size_t at = 0; at < text_len;) {
+        uint32_t code;
+        int32_t n = rl_utf8_decode(text + at, text_len - at, &code);
+        RL_ASSERT(n > 0);
+        if (code == 0x130) { // the one character that becomes two
+            rl_str_append(out, "i\xCC\x87");
+        } else {
+            rl_utf8_append(out, (uint32_t)utf8proc_tolower((utf8proc_int32_t)code));
+        }
+        at += (size_t)n;
+    }
+}

@@ -32,6 +32,7 @@ rl_status rl_added_ready(rl_added_set *set, rl_err *err) {
     }
     for (size_t i = 0; i < set->n_items; i++) {
         words |= set->item[i].single_word;
+        set->begins[(uint8_t)set->item[i].text[0]] = true;
     }
     return words ? rl_regex_new(WORD, &set->word, err) : RL_OK;
 }
@@ -135,6 +136,10 @@ static size_t strip_right(const char *text, size_t text_len, size_t end) {
 bool rl_added_next(const rl_added_set *set, const char *text, size_t text_len, bool specials,
                    rl_added_walk *walk, size_t *begin, int32_t *id) {
     while (set->n_items > 0 && walk->scan < text_len) {
+        if (!set->begins[(uint8_t)text[walk->scan]]) {
+            walk->scan++;
+            continue;
+        }
         const rl_added *item = longest(set, text + walk->scan, text_len - walk->scan);
         if (item == NULL) {
             walk->scan++;

@@ -25,7 +25,8 @@ typedef struct rl_added {
 typedef struct rl_added_set {
     rl_added *item; // [n_items] sorted by text
     size_t n_items;
-    rl_regex *word; // one word character; NULL unless some token asks for single_word
+    bool begins[256]; // whether an item begins with that byte
+    rl_regex *word;   // one word character; NULL unless some token asks for single_word
 } rl_added_set;
 
 void rl_added_put(rl_added_set *set, rl_added item);

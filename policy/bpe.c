@@ -24,12 +24,13 @@ typedef struct rl_bpe_candidate {
 } rl_bpe_candidate;
 
 void rl_bpe_init(rl_bpe *bpe, const rl_vocab *vocab) {
-    *bpe = (rl_bpe){.vocab = vocab, .unk = -1};
+    *bpe = (rl_bpe){.vocab = vocab, .unk = -1, .words = rl_word_cache_new()};
 }
 
 void rl_bpe_release(rl_bpe *bpe) {
     rl_free(bpe->merge);
     rl_free(bpe->score_rank);
+    rl_word_cache_free(bpe->words);
     *bpe = (rl_bpe){0};
 }
 
@@ -269,11 +270,8 @@ static int32_t whole_piece(const rl_bpe *bpe, const char *text, size_t text_len)
     return id >= 0 && (bpe->vocab->token[id].flags & RL_TOKEN_SPECIAL) == 0 ? id : -1;
 }
 
-void rl_bpe_encode(const rl_bpe *bpe, const char *text, size_t text_len, rl_bpe_work *work,
+static void encode(const rl_bpe *bpe, const char *text, size_t text_len, rl_bpe_work *work,
                    rl_ids *out) {
-    if (text_len == 0) {
-        return;
-    }
     if (bpe->ignore_merges) {
         int32_t id = whole_piece(bpe, text, text_len);
         if (id >= 0) {
@@ -294,5 +292,24 @@ void rl_bpe_encode(const rl_bpe *bpe, const char *text, size_t text_len, rl_bpe_
         } else if (bpe->unk >= 0) {
             rl_ids_push(out, bpe->unk);
         }
+    }
+}
+
+void rl_bpe_encode(const rl_bpe *bpe, const char *text, size_t text_len, rl_bpe_work *work,
+                   rl_ids *out) {
+    if (text_len == 0 || text_len > RL_WORD_MAX) {
+        encode(bpe, text, text_len, work, out);
+        return;
+    }
+    uint64_t hash = rl_word_hash(text, text_len);
+    size_t n_ids, begin = out->len;
+    const int32_t *ids = rl_word_find(bpe->words, hash, text, text_len, &n_ids);
+    if (ids == NULL) {
+        encode(bpe, text, text_len, work, out);
+        rl_word_keep(bpe->words, hash, text, text_len, out->ptr + begin, out->len - begin);
+        return;
+    }
+    for (size_t i = 0; i < n_ids; i++) {
+        rl_ids_push(out, ids[i]);
     }
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "policy/vocab.h"
+#include "policy/word_cache.h"
 
 typedef struct rl_bpe_merge {
     uint64_t pair; // left id in the high half; plus 1, so that 0 is an empty slot
@@ -30,6 +31,7 @@ typedef struct rl_bpe {
     int32_t unk;          // for what has no token at all, or -1: then it vanishes
     bool fuse_unk;        // neighbouring unknowns become one
     bool ignore_merges;   // a piece that is a token is that token, whatever the merges say
+    rl_word_cache *words; // of earlier pieces; the only part that changes after loading
 } rl_bpe;
 
 void rl_bpe_init(rl_bpe *bpe, const rl_vocab *vocab);
@@ -51,7 +53,7 @@ typedef struct rl_bpe_work {
 } rl_bpe_work;
 void rl_bpe_work_release(rl_bpe_work *work);
 
-/* Appends the ids of a piece of valid UTF-8. */
+/* Appends the ids of a piece of valid UTF-8. Thread-safe. */
 void rl_bpe_encode(const rl_bpe *bpe, const char *text, size_t text_len, rl_bpe_work *work,
                    rl_ids *out);
 

@@ -104,10 +104,14 @@ static rl_status split(const rl_pre_step *step, const char *text, size_t base, s
     for (;;) {
         size_t begin, end;
         bool found;
-        rl_status status = rl_match_next(step->regex, step->literal, text + base, len, from, &found,
-                                         &begin, &end, err);
-        if (status != RL_OK) {
-            return status;
+        if (step->scan != RL_SCAN_NONE) {
+            found = rl_scan_find(step->scan, text + base, len, from, &begin, &end);
+        } else {
+            rl_status status = rl_match_next(step->regex, step->literal, text + base, len, from,
+                                             &found, &begin, &end, err);
+            if (status != RL_OK) {
+                return status;
+            }
         }
         if (!found) {
             break;

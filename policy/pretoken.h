@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "policy/scan.h"
 #include "rl/core/regex.h"
 #include "rl/core/status.h"
 #include "rl/core/str.h"
@@ -31,6 +32,7 @@ typedef enum rl_prefix_where {
 typedef struct rl_pre_step {
     bool is_split;
     // A split.
+    rl_scan_kind scan;   // a known pattern; else
     rl_regex *regex;     // owned; or NULL and
     const char *literal; // this text, not empty
     rl_split_how how;

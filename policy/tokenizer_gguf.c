@@ -112,7 +112,8 @@ static rl_status read_byte_level(rl_tokenizer *tokenizer, const rl_gguf *file, b
         status = read_merges(tokenizer, file, err);
     }
     for (size_t i = 0; i < RL_GGUF_PRE_MAX && pre->pattern[i] != NULL && status == RL_OK; i++) {
-        rl_pre_step step = {.is_split = true, .how = RL_SPLIT_ISOLATED};
+        rl_pre_step step = {
+            .is_split = true, .how = RL_SPLIT_ISOLATED, .scan = rl_scan_of(pre->pattern[i])};
         status = rl_pattern_new(pre->pattern[i], &step.regex, err);
         if (status == RL_OK) {
             rl_pretokenizer_add(&tokenizer->pretokenizer, step);

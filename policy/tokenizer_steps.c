@@ -107,7 +107,7 @@ rl_status rl_read_normalizer(rl_tokenizer *tokenizer, const rl_json *value, rl_e
 
 static rl_status add_split(rl_tokenizer *tokenizer, const char *pattern, rl_split_how how,
                            rl_err *err) {
-    rl_pre_step step = {.is_split = true, .how = how};
+    rl_pre_step step = {.is_split = true, .how = how, .scan = rl_scan_of(pattern)};
     rl_status status = rl_pattern_new(pattern, &step.regex, err);
     if (status == RL_OK) {
         rl_pretokenizer_add(&tokenizer->pretokenizer, step);
@@ -129,9 +129,10 @@ static rl_status read_split(rl_tokenizer *tokenizer, const rl_json *value, rl_er
         return rl_fail(err, RL_UNSUPPORTED, "behavior '%s' of pre-tokenizer 'Split' is not covered",
                        behavior);
     }
+    const rl_json *pattern = rl_json_get(value, "pattern");
     step.how = (rl_split_how)i;
-    rl_status status =
-        read_pattern(tokenizer, rl_json_get(value, "pattern"), &step.regex, &step.literal, err);
+    step.scan = rl_scan_of(rl_json_text(rl_json_get(pattern, "Regex"), ""));
+    rl_status status = read_pattern(tokenizer, pattern, &step.regex, &step.literal, err);
     if (status == RL_OK) {
         rl_pretokenizer_add(&tokenizer->pretokenizer, step);
     }

@@ -28,4 +28,17 @@ typedef enum rl_unicode_form {
 rl_status rl_unicode_normalize(rl_unicode_form form, const char *text, size_t text_len, rl_str *out,
                                rl_err *err) RL_MUST_USE;
 
+/* What split patterns ask of a character: \p{L}, \p{N}, white space (\p{Z}, U+0009 to U+000D,
+ * U+0085), anything else. */
+typedef enum rl_char_class {
+    RL_CHAR_OTHER,
+    RL_CHAR_LETTER,
+    RL_CHAR_NUMBER,
+    RL_CHAR_SPACE
+} rl_char_class;
+rl_char_class rl_unicode_class(uint32_t code);
+
+/* Appends text with every character in lower case, each on its own (no rule for a final sigma). */
+void rl_unicode_lower(const char *text, size_t text_len, rl_str *out);
+
 #endif
