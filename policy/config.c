@@ -8,7 +8,7 @@
 #include "rl/core/assert.h"
 
 // Sizes beyond these are nonsense; products of any two fit 64 bits.
-enum { WIDTH_MAX = 1 << 20, VOCAB_MAX = 1 << 26, LAYERS_MAX = 1 << 12, HEADS_MAX = 1 << 14 };
+enum { WIDTH_MAX = 1 << 20, VOCAB_MAX = 1 << 26, HEADS_MAX = 1 << 14 };
 enum { POSITIONS_MAX = 1 << 22 };
 
 /* Reads keys of one object; the first failure stays, later calls do nothing. */
@@ -19,8 +19,45 @@ typedef struct reader {
     rl_err *err;
 } reader;
 
+const char *const rl_activation_names[] = {"silu", "gelu_pytorch_tanh"};
+
+/* Every name that transformers has for them. */
+static const struct {
+    rl_activation is;
+    const char *name;
+} activations[] = {
+    {RL_ACT_SILU, "silu"},
+    {RL_ACT_SILU, "swish"},
+    {RL_ACT_GELU_TANH, "gelu_pytorch_tanh"},
+    {RL_ACT_GELU_TANH, NULL},
+};
+
+bool rl_layer_set_has(const rl_layer_set *set, int32_t layer) {
+    return (set->bits[layer / 64] >> layer % 64 & 1) != 0;
+}
+
+void rl_layer_set_add(rl_layer_set *set, int32_t layer) {
+    RL_ASSERT(layer >= 0 && layer < RL_MAX_LAYERS);
+    set->bits[layer / 64] |= (uint64_t)1 << layer % 64;
+}
+
+int32_t rl_layer_window(const rl_model_config *config, int32_t layer) {
+    return rl_layer_set_has(&config->sliding, layer) ? config->window : 0;
+}
+
+int32_t rl_layer_rope(const rl_model_config *config, int32_t layer) {
+    if (rl_layer_set_has(&config->still, layer)) {
+        return -1;
+    }
+    return config->n_ropes == 2 && rl_layer_set_has(&config->sliding, layer);
+}
+
 static bool is_null(const rl_json *value) {
     return value == NULL || rl_json_type_of(value) == RL_JSON_NULL;
+}
+
+static bool is_said(const rl_json *object, const char *key) {
+    return rl_json_get(object, key) != NULL; // null counts
 }
 
 enum { REQUIRED = -1 }; // as fallback
@@ -106,51 +143,118 @@ static void read_eos(reader *r, rl_model_config *out) {
     }
 }
 
-// Rotary keys: one object rope_parameters (new), or rope_theta beside rope_scaling (old).
-static void read_rope(reader *r, rl_model_config *out) {
-    const rl_json *parameters = rl_json_get(r->object, "rope_parameters");
-    const rl_json *scaling =
-        !is_null(parameters) ? parameters : rl_json_get(r->object, "rope_scaling");
-    reader sub = {.object = scaling, .where = r->where, .status = r->status, .err = r->err};
+/* One object of rotary settings; theta is what it says or else `theta`. */
+static void read_rope(reader *r, const rl_json *settings, double theta, rl_rope *out) {
+    reader sub = {.object = settings, .where = r->where, .status = r->status, .err = r->err};
     const char *type;
+    *out = (rl_rope){.theta = theta, .factor = 1};
     if (r->status != RL_OK) {
         return;
     }
-    if (!is_null(scaling) && rl_json_type_of(scaling) != RL_JSON_OBJECT) {
+    if (!is_null(settings) && rl_json_type_of(settings) != RL_JSON_OBJECT) {
         r->status = rl_fail(r->err, RL_IO, "the rope settings in %s are not an object", r->where);
         return;
     }
-    type = rl_json_text(rl_json_get(scaling, "rope_type"),
-                        rl_json_text(rl_json_get(scaling, "type"), "default"));
-    out->rope_theta = read_real(r, "rope_theta", 10000.0);
-    out->rope_theta = read_real(&sub, "rope_theta", out->rope_theta);
-    if (read_real(r, "partial_rotary_factor", 1) != 1 ||
-        read_real(&sub, "partial_rotary_factor", 1) != 1) {
-        r->status = rl_fail(r->err, RL_UNSUPPORTED,
-                            "'partial_rotary_factor' other than 1 is not supported");
-        return;
-    }
-    if (strcmp(type, "linear") == 0) {
-        out->rope_kind = RL_ROPE_LINEAR;
-        out->rope_factor = read_real(&sub, "factor", REQUIRED);
+    type = rl_json_text(rl_json_get(settings, "rope_type"),
+                        rl_json_text(rl_json_get(settings, "type"), "default"));
+    out->theta = read_real(&sub, "rope_theta", theta);
+    if (read_real(&sub, "partial_rotary_factor", 1) != 1) {
+        sub.status = rl_fail(r->err, RL_UNSUPPORTED,
+                             "'partial_rotary_factor' other than 1 is not supported");
+    } else if (strcmp(type, "linear") == 0) {
+        out->kind = RL_ROPE_LINEAR;
+        out->factor = read_real(&sub, "factor", REQUIRED);
     } else if (strcmp(type, "llama3") == 0) {
-        out->rope_kind = RL_ROPE_LLAMA3;
-        out->rope_factor = read_real(&sub, "factor", REQUIRED);
-        out->rope_low_freq = read_real(&sub, "low_freq_factor", REQUIRED);
-        out->rope_high_freq = read_real(&sub, "high_freq_factor", REQUIRED);
-        out->rope_original =
-            read_int(&sub, "original_max_position_embeddings", POSITIONS_MAX, REQUIRED);
-        if (sub.status == RL_OK && out->rope_low_freq >= out->rope_high_freq) {
+        out->kind = RL_ROPE_LLAMA3;
+        out->factor = read_real(&sub, "factor", REQUIRED);
+        out->low_freq = read_real(&sub, "low_freq_factor", REQUIRED);
+        out->high_freq = read_real(&sub, "high_freq_factor", REQUIRED);
+        out->original = read_int(&sub, "original_max_position_embeddings", POSITIONS_MAX, REQUIRED);
+        if (sub.status == RL_OK && out->low_freq >= out->high_freq) {
             sub.status =
                 rl_fail(r->err, RL_IO, "'low_freq_factor' in %s must be below 'high_freq_factor'",
                         r->where);
         }
-    } else if (strcmp(type, "default") != 0) {
+    } else if (sub.status == RL_OK && strcmp(type, "default") != 0) {
         sub.status =
             rl_fail(r->err, RL_UNSUPPORTED,
                     "rope type '%s' is not supported; supported: default, linear, llama3", type);
     }
-    r->status = r->status != RL_OK ? r->status : sub.status;
+    r->status = sub.status;
+}
+
+/* Rotary keys: one object rope_parameters (new), in which layers with and without a window may have
+ * objects of their own, or rope_theta beside rope_scaling (old). */
+static void read_ropes(reader *r, const rl_family *family, rl_model_config *out) {
+    const rl_json *parameters = rl_json_get(r->object, "rope_parameters");
+    const rl_json *full = rl_json_get(parameters, "full_attention");
+    double theta = read_real(r, "rope_theta", family->absent.rope_theta);
+    if (read_real(r, "partial_rotary_factor", 1) != 1) {
+        r->status = rl_fail(r->err, RL_UNSUPPORTED,
+                            "'partial_rotary_factor' other than 1 is not supported");
+    }
+    out->n_ropes = family->local_theta != NULL ? 2 : 1;
+    if (full != NULL && out->n_ropes == 2) {
+        read_rope(r, full, theta, &out->rope[0]);
+        read_rope(r, rl_json_get(parameters, "sliding_attention"), 10000, &out->rope[1]);
+        return;
+    }
+    read_rope(r, !is_null(parameters) ? parameters : rl_json_get(r->object, "rope_scaling"), theta,
+              &out->rope[0]);
+    if (out->n_ropes == 2) {
+        read_rope(r, NULL, read_real(r, family->local_theta, 10000), &out->rope[1]);
+    }
+}
+
+/* layer_types: "full_attention" or "sliding_attention" for each layer. */
+static void read_layer_types(reader *r, const rl_json *types, rl_model_config *out) {
+    const rl_json *item = rl_json_first(types);
+    for (int32_t i = 0; i < out->n_layers && r->status == RL_OK; i++, item = rl_json_next(item)) {
+        const char *type = rl_json_text(item, NULL);
+        if (type == NULL) {
+            r->status = rl_fail(r->err, RL_IO, "'layer_types' in %s must name %d layers", r->where,
+                                out->n_layers);
+        } else if (strcmp(type, "sliding_attention") == 0) {
+            rl_layer_set_add(&out->sliding, i);
+        } else if (strcmp(type, "full_attention") != 0) {
+            r->status = rl_fail(r->err, RL_UNSUPPORTED,
+                                "layer type '%s' is not supported; supported: full_attention, "
+                                "sliding_attention",
+                                type);
+        }
+        if (item == NULL) {
+            return;
+        }
+    }
+}
+
+/* What differs from layer to layer: windows and rotation. */
+static void read_layers(reader *r, const rl_family *family, rl_model_config *out) {
+    const rl_json *types = family->layer_types ? rl_json_get(r->object, "layer_types") : NULL;
+    const rl_json *window = rl_json_get(r->object, "sliding_window");
+    if (r->status != RL_OK) {
+        return;
+    }
+    for (int32_t i = 0; family->ropes != NULL && i < out->n_layers; i++) {
+        if (!family->ropes(r->object, out, i)) {
+            rl_layer_set_add(&out->still, i);
+        }
+    }
+    if (family->slides == NULL ||
+        (family->window_switch != NULL && !read_bool(r, family->window_switch, false)) ||
+        (window != NULL ? is_null(window) : family->absent.window == 0)) {
+        return;
+    }
+    out->window = read_int(r, "sliding_window", POSITIONS_MAX, family->absent.window);
+    if (!is_null(types)) {
+        read_layer_types(r, types, out);
+        return;
+    }
+    for (int32_t i = 0; i < out->n_layers; i++) {
+        if (family->slides(r->object, out, i)) {
+            rl_layer_set_add(&out->sliding, i);
+        }
+    }
 }
 
 static rl_status check_sizes(const rl_model_config *c, rl_err *err) {
@@ -169,14 +273,56 @@ static rl_status check_sizes(const rl_model_config *c, rl_err *err) {
     return RL_OK;
 }
 
-static rl_status unknown_family(const char *what, const char *name, int name_len, rl_err *err) {
+static rl_status unknown_family(const char *what, const char *name, int name_len,
+                                void (*list)(rl_str *out), rl_err *err) {
     rl_str names = {0};
     rl_status status;
-    rl_family_names(&names);
+    list(&names);
     status = rl_fail(err, RL_UNSUPPORTED, "%s '%.*s' is not supported; supported: %s", what,
                      name_len < 100 ? name_len : 100, name, rl_str_text(&names));
     rl_str_release(&names);
     return status;
+}
+
+/* Refuses what no family's block does, by the key that asks for it. */
+static rl_status check_off(const rl_json *config, const rl_family *family, rl_err *err) {
+    static const char *const off[] = {
+        "attention_bias",
+        "mlp_bias",
+        "rope_interleaved",
+        "attn_logit_softcapping",
+        "final_logit_softcapping",
+        "use_bidirectional_attention",
+        "clip_qkv",
+        "num_experts",
+        "num_local_experts",
+    };
+    const char *act = rl_json_text(rl_json_get(config, family->activation_key), NULL);
+    // Qwen2 has its biases whatever this key says.
+    for (size_t i = rl_family_has(family, RL_ROLE_Q_BIAS); i < sizeof off / sizeof off[0]; i++) {
+        const rl_json *value = rl_json_get(config, off[i]);
+        double number = rl_json_number(value, 0);
+        if (rl_json_bool(value, false)) {
+            return rl_fail(err, RL_UNSUPPORTED, "'%s' true is not supported for model type '%s'",
+                           off[i], family->model_type);
+        }
+        if (number != 0) {
+            return rl_fail(err, RL_UNSUPPORTED, "'%s' %g is not supported for model type '%s'",
+                           off[i], number, family->model_type);
+        }
+    }
+    for (size_t i = 0; act != NULL; i++) {
+        if (activations[i].name == NULL) {
+            return rl_fail(err, RL_UNSUPPORTED,
+                           "%s '%s' is not supported for model type '%s'; supported: %s",
+                           family->activation_key, act, family->model_type,
+                           rl_activation_names[family->activation]);
+        }
+        if (activations[i].is == family->activation && rl_text_equal(act, activations[i].name)) {
+            break;
+        }
+    }
+    return RL_OK;
 }
 
 static rl_status find_family(const rl_json *config, const rl_family **out, rl_err *err) {
@@ -190,7 +336,7 @@ static rl_status find_family(const rl_json *config, const rl_family **out, rl_er
     }
     *out = rl_family_find(type);
     if (*out == NULL) {
-        return unknown_family("model type", type, (int)strnlen(type, 100), err);
+        return unknown_family("model type", type, (int)strnlen(type, 100), rl_family_names, err);
     }
     if (!is_null(quantised)) {
         return rl_fail(err, RL_UNSUPPORTED,
@@ -198,7 +344,7 @@ static rl_status find_family(const rl_json *config, const rl_family **out, rl_er
                        "checkpoint of the model, or a GGUF file",
                        rl_json_text(rl_json_get(quantised, "quant_method"), "an unnamed method"));
     }
-    return (*out)->check_json != NULL ? (*out)->check_json(config, err) : RL_OK;
+    return check_off(config, *out, err);
 }
 
 rl_status rl_model_config_from_json(const rl_json *config, const rl_json *generation,
@@ -207,7 +353,7 @@ rl_status rl_model_config_from_json(const rl_json *config, const rl_json *genera
     reader g = {.object = generation, .where = "generation_config.json", .err = err};
     const rl_family *family = NULL;
     rl_status status = find_family(config, &family, err);
-    *out = (rl_model_config){.rope_factor = 1};
+    *out = (rl_model_config){.n_ropes = 1};
     if (status != RL_OK) {
         return status;
     }
@@ -216,20 +362,28 @@ rl_status rl_model_config_from_json(const rl_json *config, const rl_json *genera
     out->vocab = read_int(&r, "vocab_size", VOCAB_MAX, REQUIRED);
     out->width = read_int(&r, "hidden_size", WIDTH_MAX, REQUIRED);
     out->mlp = read_int(&r, "intermediate_size", WIDTH_MAX, REQUIRED);
-    out->n_layers = read_int(&r, "num_hidden_layers", LAYERS_MAX, REQUIRED);
+    out->n_layers = read_int(&r, "num_hidden_layers", RL_MAX_LAYERS, REQUIRED);
     out->n_heads = read_int(&r, "num_attention_heads", HEADS_MAX, REQUIRED);
-    out->n_kv_heads = read_int(&r, "num_key_value_heads", HEADS_MAX, out->n_heads);
+    out->n_kv_heads =
+        read_int(&r, "num_key_value_heads", HEADS_MAX,
+                 family->absent.n_kv_heads == 0 || is_said(config, "num_key_value_heads")
+                     ? out->n_heads
+                     : family->absent.n_kv_heads);
     if (r.status == RL_OK && is_null(rl_json_get(config, "head_dim")) &&
-        out->width % out->n_heads != 0) {
+        family->absent.head_dim == 0 && out->width % out->n_heads != 0) {
         return rl_fail(err, RL_IO, "'hidden_size' %d is no multiple of 'num_attention_heads' %d",
                        out->width, out->n_heads);
     }
-    out->head_dim = read_int(&r, "head_dim", WIDTH_MAX, out->width / out->n_heads);
-    out->max_positions = read_int(&r, "max_position_embeddings", POSITIONS_MAX, 2048);
-    out->norm_eps = read_real(&r, "rms_norm_eps", 1e-6);
+    out->head_dim =
+        read_int(&r, "head_dim", WIDTH_MAX,
+                 family->absent.head_dim > 0 ? family->absent.head_dim : out->width / out->n_heads);
+    out->max_positions =
+        read_int(&r, "max_position_embeddings", POSITIONS_MAX, family->absent.max_positions);
+    out->norm_eps = read_real(&r, "rms_norm_eps", family->absent.norm_eps);
     out->init_range = read_real(&r, "initializer_range", 0.02);
-    out->tied = read_bool(&r, "tie_word_embeddings", false);
-    read_rope(&r, out);
+    out->tied = read_bool(&r, "tie_word_embeddings", family->absent.tied);
+    read_ropes(&r, family, out);
+    read_layers(&r, family, out);
     out->bos = read_token(&r, "bos_token_id");
     out->pad = read_token(&r, "pad_token_id");
     read_eos(&r, out);
@@ -288,7 +442,7 @@ static void gguf_rope(gguf_reader *r, rl_model_config *out) {
     double factor = gguf_real(r, "rope.scale_linear", 1); // the spelling before scaling.type
     snprintf(key, sizeof key, "%s.rope.scaling.type", r->prefix);
     (void)rl_gguf_text(r->file, key, &type, &type_len); // stays "none"
-    out->rope_theta = gguf_real(r, "rope.freq_base", 10000.0);
+    out->rope[0].theta = gguf_real(r, "rope.freq_base", 10000.0);
     if (type_len == 6 && memcmp(type, "linear", 6) == 0) {
         factor = gguf_real(r, "rope.scaling.factor", REQUIRED);
     } else if (r->status == RL_OK && !(type_len == 4 && memcmp(type, "none", 4) == 0)) {
@@ -296,9 +450,10 @@ static void gguf_rope(gguf_reader *r, rl_model_config *out) {
                             "rope scaling '%.*s' is not supported; supported: none, linear",
                             type_len < 100 ? (int)type_len : 100, type);
     }
+    out->rope[0].factor = 1;
     if (factor != 1) {
-        out->rope_kind = RL_ROPE_LINEAR;
-        out->rope_factor = factor;
+        out->rope[0].kind = RL_ROPE_LINEAR;
+        out->rope[0].factor = factor;
     }
     if (r->status == RL_OK &&
         (gguf_int(r, "rope.dimension_count", WIDTH_MAX, out->head_dim) != out->head_dim ||
@@ -329,22 +484,48 @@ static rl_status gguf_tokens(const rl_gguf *file, rl_model_config *out, rl_err *
     return RL_OK;
 }
 
+static rl_status check_gguf(const rl_gguf *file, const rl_family *family, rl_err *err) {
+    char key[96];
+    int64_t n;
+    snprintf(key, sizeof key, "%s.expert_count", family->gguf);
+    if (rl_gguf_integer(file, key, &n) && n > 0) {
+        return rl_fail(err, RL_UNSUPPORTED,
+                       "a mixture of %lld experts is not supported; supported: dense %s",
+                       (long long)n, family->gguf);
+    }
+    snprintf(key, sizeof key, "%s.attention.sliding_window", family->gguf);
+    if (rl_gguf_integer(file, key, &n) && n > 0) {
+        return rl_fail(err, RL_UNSUPPORTED,
+                       "attention windows are not supported for architecture '%s' in GGUF files; "
+                       "use the model's Hugging Face folder",
+                       family->gguf);
+    }
+    if (rl_gguf_find(file, "rope_freqs.weight") != NULL) {
+        return rl_fail(
+            err, RL_UNSUPPORTED,
+            "rotary frequencies by tensor 'rope_freqs.weight' are not supported; use the "
+            "model's Hugging Face folder, whose config.json says how they are scaled");
+    }
+    return RL_OK;
+}
+
 rl_status rl_model_config_from_gguf(const rl_gguf *file, rl_model_config *out, rl_err *err) {
     const char *name;
     size_t name_len;
     const rl_family *family;
     const rl_weight *embedding;
     gguf_reader r = {.file = file, .err = err};
-    *out = (rl_model_config){.rope_factor = 1};
+    *out = (rl_model_config){.n_ropes = 1};
     if (!rl_gguf_text(file, "general.architecture", &name, &name_len)) {
         return rl_fail(err, RL_IO, "the metadata have no 'general.architecture'");
     }
     family = rl_family_of_gguf(name, name_len);
     if (family == NULL) {
-        return unknown_family("architecture", name, name_len < 100 ? (int)name_len : 100, err);
+        return unknown_family("architecture", name, name_len < 100 ? (int)name_len : 100,
+                              rl_family_gguf_names, err);
     }
-    r.status = family->check_gguf != NULL ? family->check_gguf(file, err) : RL_OK;
     r.prefix = family->gguf;
+    r.status = check_gguf(file, family, err);
     embedding = rl_gguf_find(file, family->embedding.gguf);
     if (r.status == RL_OK && (embedding == NULL || embedding->rank != 2 ||
                               embedding->shape[0] < 1 || embedding->shape[0] > VOCAB_MAX)) {
@@ -359,7 +540,7 @@ rl_status rl_model_config_from_gguf(const rl_gguf *file, rl_model_config *out, r
     out->vocab = (int32_t)embedding->shape[0];
     out->width = gguf_int(&r, "embedding_length", WIDTH_MAX, REQUIRED);
     out->mlp = gguf_int(&r, "feed_forward_length", WIDTH_MAX, REQUIRED);
-    out->n_layers = gguf_int(&r, "block_count", LAYERS_MAX, REQUIRED);
+    out->n_layers = gguf_int(&r, "block_count", RL_MAX_LAYERS, REQUIRED);
     out->n_heads = gguf_int(&r, "attention.head_count", HEADS_MAX, REQUIRED);
     out->n_kv_heads = gguf_int(&r, "attention.head_count_kv", HEADS_MAX, out->n_heads);
     out->head_dim = gguf_int(&r, "attention.key_length", WIDTH_MAX, out->width / out->n_heads);
@@ -367,6 +548,11 @@ rl_status rl_model_config_from_gguf(const rl_gguf *file, rl_model_config *out, r
     out->norm_eps = gguf_real(&r, "attention.layer_norm_rms_epsilon", REQUIRED);
     out->tied = rl_gguf_find(file, family->head.gguf) == NULL;
     gguf_rope(&r, out);
+    for (int32_t i = 0; r.status == RL_OK && family->ropes != NULL && i < out->n_layers; i++) {
+        if (!family->ropes(NULL, out, i)) {
+            rl_layer_set_add(&out->still, i);
+        }
+    }
     r.status = r.status == RL_OK ? gguf_tokens(file, out, err) : r.status;
     return r.status == RL_OK ? check_sizes(out, err) : r.status;
 }

@@ -16,12 +16,8 @@ static void carve_all(rl_decode_batch *batch, rl_carver *carver) {
     batch->pick = rl_carve_1d(carver, RL_DTYPE_I32, n);
     batch->act = (rl_block_act){.in = rl_carve(carver, RL_DTYPE_F32, n, config->width)};
     batch->act.mid = batch->act.out = batch->act.in;
-    batch->act.qkv = rl_carve(carver, RL_DTYPE_F32, n, rl_qkv_width(config));
-    batch->act.mixed =
-        rl_carve(carver, RL_DTYPE_F32, n, (int64_t)config->n_heads * config->head_dim);
-    batch->act.gate_up = rl_carve(carver, RL_DTYPE_F32, n, 2 * (int64_t)config->mlp);
-    batch->tmp.normed = rl_carve(carver, RL_DTYPE_F32, n, config->width);
-    batch->tmp.hidden = rl_carve(carver, RL_DTYPE_F32, n, config->mlp);
+    rl_block_act_carve(&batch->act, config, carver, n, false);
+    rl_block_tmp_carve(&batch->tmp, config, carver, n);
     batch->normed = rl_carve(carver, RL_DTYPE_F32, block, config->width);
     batch->logits = rl_carve(carver, RL_DTYPE_F32, block, config->vocab);
     batch->drawn = rl_carve_1d(carver, RL_DTYPE_I32, draws);
@@ -136,17 +132,12 @@ void rl_decode_batch_run(rl_decode_batch *batch, rl_kv_cache *cache) {
     rl_rows rows = {.position = rows_of(batch->d_position, n),
                     .slot = rows_of(batch->d_slot, n),
                     .plan = &plan};
-    rl_block_act act = {.in = rows_of(batch->act.in, n),
-                        .mid = rows_of(batch->act.mid, n),
-                        .out = rows_of(batch->act.out, n),
-                        .qkv = rows_of(batch->act.qkv, n),
-                        .mixed = rows_of(batch->act.mixed, n),
-                        .gate_up = rows_of(batch->act.gate_up, n)};
+    rl_block_act act = rl_block_act_rows(&batch->act, 0, n);
     rl_plan_shape(&policy->config, &plan);
     rl_tensor_put(policy->be, rows_of(batch->d_token, n), batch->token);
     rl_tensor_put(policy->be, rows.position, batch->position);
     rl_tensor_put(policy->be, rows.slot, batch->slot);
-    rl_op_embed(policy->be, act.in, policy->embed, rows_of(batch->d_token, n));
+    rl_embed_forward(policy, act.in, rows_of(batch->d_token, n));
     for (layer = 0; layer < policy->config.n_layers; layer++) {
         rl_block_forward(policy, layer, &rows, &act, &batch->tmp, cache->k[layer], cache->v[layer]);
     }

@@ -5,7 +5,12 @@
 
 #include "rl/core/assert.h"
 
-static const rl_family *const families[] = {&rl_family_llama};
+static const rl_family *const families[] = {
+    &rl_family_llama,
+    &rl_family_qwen2,
+    &rl_family_qwen3,
+    &rl_family_olmo2,
+};
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
 const rl_family *rl_family_find(const char *model_type) {
@@ -19,19 +24,46 @@ const rl_family *rl_family_find(const char *model_type) {
 
 const rl_family *rl_family_of_gguf(const char *architecture, size_t architecture_len) {
     for (size_t i = 0; i < N_FAMILIES; i++) {
-        if (strlen(families[i]->gguf) == architecture_len &&
-            memcmp(families[i]->gguf, architecture, architecture_len) == 0) {
+        const char *name = families[i]->gguf;
+        if (name != NULL && strlen(name) == architecture_len &&
+            memcmp(name, architecture, architecture_len) == 0) {
             return families[i];
         }
     }
     return NULL;
 }
 
+bool rl_family_has(const rl_family *family, rl_role role) {
+    for (size_t i = 0; i < family->n_layer; i++) {
+        if (family->layer[i].role == role) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void append_name(rl_str *out, const char *name) {
+    rl_str_append(out, out->len > 0 ? ", " : "");
+    rl_str_append(out, name);
+}
+
 void rl_family_names(rl_str *out) {
     for (size_t i = 0; i < N_FAMILIES; i++) {
-        rl_str_append(out, i > 0 ? ", " : "");
-        rl_str_append(out, families[i]->model_type);
+        append_name(out, families[i]->model_type);
     }
+}
+
+void rl_family_gguf_names(rl_str *out) {
+    for (size_t i = 0; i < N_FAMILIES; i++) {
+        if (families[i]->gguf != NULL) {
+            append_name(out, families[i]->gguf);
+        }
+    }
+}
+
+bool rl_slides_above(const rl_json *config, const rl_model_config *out, int32_t layer) {
+    (void)out;
+    return layer >= rl_json_number(rl_json_get(config, "max_window_layers"), 28);
 }
 
 int64_t rl_dim_size(const rl_model_config *config, rl_dim dim) {
@@ -40,12 +72,18 @@ int64_t rl_dim_size(const rl_model_config *config, rl_dim dim) {
         return 1;
     case RL_DIM_WIDTH:
         return config->width;
+    case RL_DIM_HEAD:
+        return config->head_dim;
     case RL_DIM_Q:
         return (int64_t)config->n_heads * config->head_dim;
     case RL_DIM_KV:
         return (int64_t)config->n_kv_heads * config->head_dim;
+    case RL_DIM_QKV:
+        return (int64_t)(config->n_heads + 2 * config->n_kv_heads) * config->head_dim;
     case RL_DIM_MLP:
         return config->mlp;
+    case RL_DIM_GATE_UP:
+        return 2 * (int64_t)config->mlp;
     case RL_DIM_VOCAB:
         return config->vocab;
     }

@@ -333,27 +333,24 @@ static rl_status check_surplus(const rl_checkpoint *cp, rl_err *err) {
     return status;
 }
 
-// Row r of the parameter is this row of the file. Hugging Face keeps a head's rotary pairs as two
-// halves (d, d + D/2), GGUF's llama as neighbours (2 d, 2 d + 1).
-static int64_t file_row(const rl_checkpoint *cp, rl_pairs pairs, int64_t r) {
+// Where GGUF keeps a head's rotary pairs as neighbours (2 d, 2 d + 1), row r of the parameter is
+// this row of the file: Hugging Face keeps them as two halves (d, d + D/2).
+static int64_t file_row(const rl_checkpoint *cp, int64_t r) {
     int64_t size = cp->config.head_dim, half = size / 2, d = r % size;
-    if (cp->gguf == NULL || pairs == RL_PAIRS_NONE) {
-        return r;
-    }
     return r - d + (d < half ? 2 * d : 2 * (d - half) + 1);
 }
 
-static void fill(const rl_checkpoint *cp, const rl_weight *w, rl_pairs pairs, rl_tensor value,
+static void fill(const rl_checkpoint *cp, const rl_weight *w, bool pairs, rl_tensor value,
                  rl_backend *be, float *piece, int64_t piece_values) {
     int64_t cols = value.rank == 2 ? value.shape[1] : value.shape[0];
     int64_t rows = value.rank == 2 ? value.shape[0] : 1, step = piece_values / cols;
     for (int64_t r = 0, end; r < rows; r = end) {
         end = r + step < rows ? r + step : rows;
-        if (pairs == RL_PAIRS_NONE) {
+        if (!pairs) {
             rl_weight_range_to_f32(w, r * cols, (end - r) * cols, piece);
         }
-        for (int64_t i = r; i < end && pairs != RL_PAIRS_NONE; i++) {
-            rl_weight_range_to_f32(w, file_row(cp, pairs, i) * cols, cols, piece + (i - r) * cols);
+        for (int64_t i = r; i < end && pairs; i++) {
+            rl_weight_range_to_f32(w, file_row(cp, i) * cols, cols, piece + (i - r) * cols);
         }
         rl_tensor_put(be, value.rank == 2 ? rl_tensor_rows(value, r, end) : value, piece);
     }
@@ -412,7 +409,8 @@ rl_status rl_checkpoint_read(const rl_checkpoint *checkpoint, rl_params *params,
         rl_place place = rl_family_place(checkpoint->family, config, i);
         place_name(checkpoint, place, name);
         fill(checkpoint, find_weight(checkpoint, name),
-             checkpoint->gguf != NULL ? place.row->gguf_pairs : RL_PAIRS_NONE,
+             checkpoint->gguf != NULL && checkpoint->family->gguf_pairs &&
+                 (place.row->role == RL_ROLE_Q || place.row->role == RL_ROLE_K),
              params->item[i].value, be, piece, piece_values);
     }
     rl_free(piece);

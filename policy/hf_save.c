@@ -124,19 +124,19 @@ static void put_tokens(rl_json_writer *w, const rl_model_config *c) {
     }
 }
 
-static void put_rope(rl_json_writer *w, const rl_model_config *c) {
-    rl_json_put_number(w, "rope_theta", c->rope_theta);
-    if (c->rope_kind == RL_ROPE_DEFAULT) {
+static void put_rope(rl_json_writer *w, const rl_rope *rope) {
+    rl_json_put_number(w, "rope_theta", rope->theta);
+    if (rope->kind == RL_ROPE_DEFAULT) {
         rl_json_put_null(w, "rope_scaling");
         return;
     }
     rl_json_open_object(w, "rope_scaling");
-    put_text(w, "rope_type", c->rope_kind == RL_ROPE_LINEAR ? "linear" : "llama3");
-    rl_json_put_number(w, "factor", c->rope_factor);
-    if (c->rope_kind == RL_ROPE_LLAMA3) {
-        rl_json_put_number(w, "low_freq_factor", c->rope_low_freq);
-        rl_json_put_number(w, "high_freq_factor", c->rope_high_freq);
-        rl_json_put_int(w, "original_max_position_embeddings", c->rope_original);
+    put_text(w, "rope_type", rope->kind == RL_ROPE_LINEAR ? "linear" : "llama3");
+    rl_json_put_number(w, "factor", rope->factor);
+    if (rope->kind == RL_ROPE_LLAMA3) {
+        rl_json_put_number(w, "low_freq_factor", rope->low_freq);
+        rl_json_put_number(w, "high_freq_factor", rope->high_freq);
+        rl_json_put_int(w, "original_max_position_embeddings", rope->original);
     }
     rl_json_close_object(w);
 }
@@ -159,7 +159,7 @@ static void print_config(const rl_checkpoint *source, const char *dtype, rl_str 
     rl_json_put_int(&w, "head_dim", c->head_dim);
     rl_json_put_int(&w, "max_position_embeddings", c->max_positions);
     rl_json_put_number(&w, "rms_norm_eps", c->norm_eps);
-    put_rope(&w, c);
+    put_rope(&w, &c->rope[0]);
     put_text(&w, "hidden_act", "silu");
     rl_json_put_bool(&w, "attention_bias", false);
     rl_json_put_bool(&w, "mlp_bias", false);

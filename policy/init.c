@@ -22,10 +22,12 @@ void rl_draw_weights(const rl_checkpoint *checkpoint, rl_params *params, rl_back
     for (int32_t i = 0; i < params->n_items; i++) {
         rl_rng rng = {.seed = checkpoint->seed, .problem = (uint32_t)i, .purpose = RL_RNG_INIT};
         rl_tensor value = params->item[i].value;
+        rl_role role = rl_family_place(checkpoint->family, &checkpoint->config, i).row->role;
         if (value.rank == 2) {
             draw(be, value, &rng, checkpoint->config.init_range, piece);
         } else {
-            rl_op_fill(be, value, 1); // a family without biases: vectors are norms
+            bool bias = role >= RL_ROLE_Q_BIAS && role <= RL_ROLE_V_BIAS;
+            rl_op_fill(be, value, bias ? 0 : 1 - checkpoint->family->norm_offset);
         }
     }
     rl_free(piece);

@@ -9,143 +9,58 @@
 #include "rl/core/assert.h"
 #include "rl/tensor/ops.h"
 
-rl_tensor rl_carve(rl_carver *carver, rl_dtype dtype, int64_t rows, int64_t cols) {
-    rl_tensor t = rl_tensor_2d(dtype, carver->buffer, carver->used, rows, cols);
-    carver->used += (rl_tensor_bytes(t) + 63) / 64 * 64;
-    return t;
-}
-
-rl_tensor rl_carve_1d(rl_carver *carver, rl_dtype dtype, int64_t n) {
-    rl_tensor t = rl_tensor_1d(dtype, carver->buffer, carver->used, n);
-    carver->used += (rl_tensor_bytes(t) + 63) / 64 * 64;
-    return t;
-}
-
-static const rl_param *layer_param(const rl_policy *policy, int32_t layer, const char *name) {
-    char full[96];
-    const rl_param *param;
-    snprintf(full, sizeof full, "model.layers.%d.%s.weight", (int)layer, name);
-    param = rl_params_find(&policy->params, full);
-    RL_ASSERT(param != NULL);
-    return param;
-}
-
-/* One matrix over the parameters that follow each other from `first` on, `rows` rows in all. */
-static rl_tensor fused(rl_tensor first, int64_t rows) {
-    if (rl_tensor_is_null(first)) {
-        return first;
-    }
-    return rl_tensor_2d(first.dtype, first.buffer, first.offset, rows, first.shape[1]);
-}
-
-static void check_follows(rl_tensor a, rl_tensor b) {
-    RL_ASSERT(a.buffer == b.buffer && a.offset + rl_tensor_bytes(a) == b.offset);
-}
-
-static void check_adjacent(const rl_param *a, const rl_param *b) {
-    check_follows(a->value, b->value);
-    if (!rl_tensor_is_null(a->grad)) {
-        check_follows(a->grad, b->grad);
-    }
-}
-
-static void bind_block(const rl_policy *policy, int32_t layer, rl_block *block) {
-    const rl_param *attn_norm = layer_param(policy, layer, "input_layernorm");
-    const rl_param *mlp_norm = layer_param(policy, layer, "post_attention_layernorm");
-    const rl_param *q = layer_param(policy, layer, "self_attn.q_proj");
-    const rl_param *k = layer_param(policy, layer, "self_attn.k_proj");
-    const rl_param *v = layer_param(policy, layer, "self_attn.v_proj");
-    const rl_param *o = layer_param(policy, layer, "self_attn.o_proj");
-    const rl_param *gate = layer_param(policy, layer, "mlp.gate_proj");
-    const rl_param *up = layer_param(policy, layer, "mlp.up_proj");
-    const rl_param *down = layer_param(policy, layer, "mlp.down_proj");
-    int64_t qkv_rows = rl_qkv_width(&policy->config), mlp = policy->config.mlp;
-
-    check_adjacent(q, k);
-    check_adjacent(k, v);
-    check_adjacent(gate, up);
-    *block = (rl_block){
-        .attn_norm = attn_norm->value,
-        .mlp_norm = mlp_norm->value,
-        .qkv = fused(q->value, qkv_rows),
-        .o = o->value,
-        .gate_up = fused(gate->value, 2 * mlp),
-        .down = down->value,
-        .d_attn_norm = attn_norm->grad,
-        .d_mlp_norm = mlp_norm->grad,
-        .d_qkv = fused(q->grad, qkv_rows),
-        .d_o = o->grad,
-        .d_gate_up = fused(gate->grad, 2 * mlp),
-        .d_down = down->grad,
-    };
-}
-
-static void bind(rl_policy *policy) {
-    const rl_param *embed = rl_params_find(&policy->params, "model.embed_tokens.weight");
-    const rl_param *norm = rl_params_find(&policy->params, "model.norm.weight");
-    const rl_param *head =
-        policy->config.tied ? embed : rl_params_find(&policy->params, "lm_head.weight");
-    int32_t i;
-    RL_ASSERT(embed != NULL && norm != NULL && head != NULL);
-    policy->embed = embed->value;
-    policy->d_embed = embed->grad;
-    policy->final_norm = norm->value;
-    policy->d_final_norm = norm->grad;
-    policy->head = head->value;
-    policy->d_head = head->grad;
-    for (i = 0; i < policy->config.n_layers; i++) {
-        bind_block(policy, i, &policy->block[i]);
-    }
-}
-
-static rl_tensor carve_packed(rl_policy *policy, rl_carver *carver, rl_tensor weight) {
-    return rl_carve_1d(carver, RL_DTYPE_F32,
-                       rl_packed_len(policy->be, weight.shape[0], weight.shape[1]));
-}
-
 static void carve_all_packed(rl_policy *policy, rl_carver *carver) {
-    int32_t i;
-    for (i = 0; i < policy->config.n_layers; i++) {
+    for (int32_t i = 0; i < policy->config.n_layers; i++) {
         rl_block *block = &policy->block[i];
-        block->p_qkv = carve_packed(policy, carver, block->qkv);
-        block->p_o = carve_packed(policy, carver, block->o);
-        block->p_gate_up = carve_packed(policy, carver, block->gate_up);
-        block->p_down = carve_packed(policy, carver, block->down);
+        rl_norm *norm[] = RL_BLOCK_NORMS(block);
+        rl_linear *linear[] = RL_BLOCK_LINEARS(block);
+        for (size_t k = 0; k < sizeof linear / sizeof linear[0]; k++) {
+            rl_linear_carve(linear[k], policy->be, carver);
+        }
+        for (size_t k = 0; k < sizeof norm / sizeof norm[0]; k++) {
+            rl_norm_carve(norm[k], carver);
+        }
     }
-    policy->p_head = carve_packed(policy, carver, policy->head);
+    rl_norm_carve(&policy->final_norm, carver);
+    rl_linear_carve(&policy->head, policy->be, carver);
 }
 
-static rl_status make_rope_table(rl_policy *policy, rl_err *err) {
+static rl_status make_rope_tables(rl_policy *policy, rl_err *err) {
     const rl_model_config *config = &policy->config;
     size_t row_bytes = (size_t)config->head_dim * sizeof(float);
+    size_t table_bytes = (size_t)config->max_positions * row_bytes;
     enum { BLOCK = 1024 };
-    int32_t begin;
+    int32_t i, begin;
     float *host;
     rl_status status =
-        rl_buffer_alloc(policy->be, (size_t)config->max_positions * row_bytes, &policy->rope, err);
+        rl_buffer_alloc(policy->be, (size_t)config->n_ropes * table_bytes, &policy->rope, err);
     if (status != RL_OK) {
         return rl_fail(err, status, "no memory for the rotary table of %d positions",
                        config->max_positions);
     }
-    policy->rope_table =
-        rl_tensor_2d(RL_DTYPE_F32, policy->rope, 0, config->max_positions, config->head_dim);
     host = rl_alloc(BLOCK, row_bytes);
-    for (begin = 0; begin < config->max_positions; begin += BLOCK) {
-        int32_t end = config->max_positions - begin > BLOCK ? begin + BLOCK : config->max_positions;
-        rl_rope_rows(config, begin, end, host);
-        rl_tensor_put(policy->be, rl_tensor_rows(policy->rope_table, begin, end), host);
+    for (i = 0; i < config->n_ropes; i++) {
+        rl_tensor table = rl_tensor_2d(RL_DTYPE_F32, policy->rope, (size_t)i * table_bytes,
+                                       config->max_positions, config->head_dim);
+        for (begin = 0; begin < config->max_positions; begin += BLOCK) {
+            int32_t left = config->max_positions - begin,
+                    end = begin + (left > BLOCK ? BLOCK : left);
+            rl_rope_rows(&config->rope[i], config->head_dim, begin, end, host);
+            rl_tensor_put(policy->be, rl_tensor_rows(table, begin, end), host);
+        }
+        policy->rope_table[i] = table;
     }
     rl_free(host);
     return RL_OK;
 }
 
 static rl_status check_supported(rl_backend *be, bool trains, rl_err *err) {
-    static const char *const forward[] = {"linear",   "embed",     "rms_norm", "rope",
-                                          "kv_write", "attention", "swiglu",   "gather",
-                                          "logprob",  "sample",    "copy",     "sum_squares"};
+    static const char *const forward[] = {
+        "linear", "embed",   "rms_norm", "rope", "kv_write",    "attention", "swiglu",
+        "gather", "logprob", "sample",   "copy", "sum_squares", "add",       "fill"};
     static const char *const backward[] = {"matmul",         "embed_back",  "rms_norm_back",
                                            "attention_back", "swiglu_back", "scatter_add",
-                                           "logprob_back",   "fill",        "adamw"};
+                                           "logprob_back",   "sum_rows",    "adamw"};
     size_t i;
     for (i = 0; i < sizeof forward / sizeof forward[0]; i++) {
         if (!be->supports(be, forward[i], RL_DTYPE_F32)) {
@@ -174,7 +89,7 @@ static rl_status fill_policy(rl_policy *policy, const rl_checkpoint *checkpoint,
     if (status != RL_OK) {
         return status;
     }
-    bind(policy);
+    rl_policy_bind(policy);
     carve_all_packed(policy, &carver);
     status = rl_buffer_alloc(policy->be, carver.used, &policy->packed, err);
     if (status != RL_OK) {
@@ -184,7 +99,7 @@ static rl_status fill_policy(rl_policy *policy, const rl_checkpoint *checkpoint,
     }
     carver = (rl_carver){.buffer = policy->packed};
     carve_all_packed(policy, &carver);
-    status = make_rope_table(policy, err);
+    status = make_rope_tables(policy, err);
     if (status != RL_OK) {
         return status;
     }
@@ -198,6 +113,7 @@ rl_status rl_policy_open(const rl_checkpoint *checkpoint, rl_backend *be, bool t
     rl_status status;
     policy->config = *rl_checkpoint_config(checkpoint);
     policy->n_ids = policy->config.vocab;
+    policy->family = rl_family_find(policy->config.family);
     policy->be = be;
     policy->trains = trains;
     policy->scratch = rl_arena_new(0);
@@ -242,15 +158,19 @@ rl_params *rl_policy_params(rl_policy *policy) {
 }
 
 void rl_policy_repack(rl_policy *policy) {
-    int32_t i;
-    for (i = 0; i < policy->config.n_layers; i++) {
-        const rl_block *block = &policy->block[i];
-        rl_op_pack(policy->be, block->p_qkv, block->qkv);
-        rl_op_pack(policy->be, block->p_o, block->o);
-        rl_op_pack(policy->be, block->p_gate_up, block->gate_up);
-        rl_op_pack(policy->be, block->p_down, block->down);
+    for (int32_t i = 0; i < policy->config.n_layers; i++) {
+        rl_block *block = &policy->block[i];
+        rl_norm *norm[] = RL_BLOCK_NORMS(block);
+        rl_linear *linear[] = RL_BLOCK_LINEARS(block);
+        for (size_t k = 0; k < sizeof linear / sizeof linear[0]; k++) {
+            rl_linear_pack(linear[k], policy->be);
+        }
+        for (size_t k = 0; k < sizeof norm / sizeof norm[0]; k++) {
+            rl_norm_pack(norm[k], policy->be);
+        }
     }
-    rl_op_pack(policy->be, policy->p_head, policy->head);
+    rl_norm_pack(&policy->final_norm, policy->be);
+    rl_linear_pack(&policy->head, policy->be);
 }
 
 const char *rl_policy_not_finite(rl_policy *policy, bool gradients) {

@@ -51,13 +51,10 @@ static rl_tensor vector(rl_carver *carver, int64_t n) {
 
 static void carve_inference(const rl_model_config *config, rl_carver *carver, int64_t n,
                             workspace *ws) {
-    int64_t chunk = least(n, FORWARD_ROWS), width = config->width;
-    rl_block_act act = {.in = matrix(carver, n, width)};
+    rl_block_act act = {.in = matrix(carver, n, config->width)};
     int32_t i;
     act.mid = act.out = act.in;
-    act.qkv = matrix(carver, chunk, rl_qkv_width(config));
-    act.mixed = matrix(carver, chunk, (int64_t)config->n_heads * config->head_dim);
-    act.gate_up = matrix(carver, chunk, 2 * (int64_t)config->mlp);
+    rl_block_act_carve(&act, config, carver, least(n, FORWARD_ROWS), false);
     for (i = 0; i < config->n_layers; i++) {
         ws->act[i] = act;
     }
@@ -65,30 +62,16 @@ static void carve_inference(const rl_model_config *config, rl_carver *carver, in
 
 static void carve_training(const rl_model_config *config, rl_carver *carver, int64_t n,
                            workspace *ws) {
-    int64_t chunk = least(n, BACKWARD_ROWS), width = config->width, mlp = config->mlp;
-    int64_t mixed = (int64_t)config->n_heads * config->head_dim;
-    rl_tensor in = matrix(carver, n, width);
+    rl_tensor in = matrix(carver, n, config->width);
     int32_t i;
     for (i = 0; i < config->n_layers; i++) {
         rl_block_act *act = &ws->act[i];
-        act->in = in;
-        act->in_rstd = vector(carver, n);
-        act->qkv = matrix(carver, n, rl_qkv_width(config));
-        act->mixed = matrix(carver, n, mixed);
-        act->mid = matrix(carver, n, width);
-        act->mid_rstd = vector(carver, n);
-        act->gate_up = matrix(carver, n, 2 * mlp);
-        act->out = in = matrix(carver, n, width);
+        *act = (rl_block_act){.in = in, .mid = matrix(carver, n, config->width)};
+        rl_block_act_carve(act, config, carver, n, true);
+        act->out = in = matrix(carver, n, config->width);
     }
-    ws->d_x = matrix(carver, n, width);
-    ws->back = (rl_block_back_tmp){.normed = matrix(carver, chunk, width),
-                                   .hidden = matrix(carver, chunk, mlp),
-                                   .d_normed = matrix(carver, chunk, width),
-                                   .d_hidden = matrix(carver, chunk, mlp),
-                                   .d_gate_up = matrix(carver, chunk, 2 * mlp),
-                                   .d_qkv = matrix(carver, n, rl_qkv_width(config)),
-                                   .d_mixed = matrix(carver, n, mixed),
-                                   .chunk = BACKWARD_ROWS};
+    ws->d_x = matrix(carver, n, config->width);
+    rl_block_back_tmp_carve(&ws->back, config, carver, n, BACKWARD_ROWS);
 }
 
 /* be may be NULL with the carver's buffer: then the caches are counted without padding. */
@@ -108,8 +91,7 @@ static void carve_all(const rl_backend *be, const rl_model_config *config, rl_ca
     ws->entropy = vector(carver, n_results);
     ws->k_cache = vector(carver, kv_len);
     ws->v_cache = vector(carver, kv_len);
-    ws->tmp.normed = matrix(carver, least(n, FORWARD_ROWS), width);
-    ws->tmp.hidden = matrix(carver, least(n, FORWARD_ROWS), config->mlp);
+    rl_block_tmp_carve(&ws->tmp, config, carver, least(n, FORWARD_ROWS));
     ws->picked = matrix(carver, picked, width);
     ws->normed = matrix(carver, picked, width);
     ws->logits = matrix(carver, picked, config->vocab);
@@ -173,28 +155,22 @@ static void trace(const rl_policy *policy, const pass *p, rl_tensor x, const cha
 static void run_blocks(const rl_policy *policy, const rl_forest *forest, bool trains, const pass *p,
                        const workspace *ws) {
     int32_t layer, c;
-    rl_op_embed(policy->be, ws->act[0].in, policy->embed, ws->token);
+    rl_embed_forward(policy, ws->act[0].in, ws->token);
     trace(policy, p, ws->act[0].in, "output of model.embed_tokens", -1);
     for (layer = 0; layer < policy->config.n_layers; layer++) {
         const rl_block_act *all = &ws->act[layer];
         for (c = 0; c < forest->n_chunks; c++) {
             int64_t begin = (int64_t)c * forest->chunk;
             int64_t end = least(begin + forest->chunk, forest->n_rows);
-            int64_t kept = trains ? begin : 0; // inference has one chunk's scratch for these
             rl_rows rows = {.position = rl_tensor_rows(ws->position, begin, end),
                             .slot = rl_tensor_rows(ws->slot, begin, end),
                             .plan = &forest->chunk_plan[c]};
-            rl_block_act act = {
-                .in = rl_tensor_rows(all->in, begin, end),
-                .mid = rl_tensor_rows(all->mid, begin, end),
-                .out = rl_tensor_rows(all->out, begin, end),
-                .qkv = rl_tensor_rows(all->qkv, kept, kept + end - begin),
-                .mixed = rl_tensor_rows(all->mixed, kept, kept + end - begin),
-                .gate_up = rl_tensor_rows(all->gate_up, kept, kept + end - begin),
-            };
+            rl_block_act act = *all;
             if (trains) {
-                act.in_rstd = rl_tensor_rows(all->in_rstd, begin, end);
-                act.mid_rstd = rl_tensor_rows(all->mid_rstd, begin, end);
+                act = rl_block_act_rows(all, begin, end);
+            } else { // `in` alone has all rows, the rest one chunk's
+                act.in = act.mid = act.out = rl_tensor_rows(all->in, begin, end);
+                act = rl_block_act_rows(&act, 0, end - begin);
             }
             rl_block_forward(policy, layer, &rows, &act, &ws->tmp, ws->k_cache, ws->v_cache);
         }
@@ -224,20 +200,13 @@ static void back_head(const rl_policy *policy, const workspace *ws, float temper
     rl_backend *be = policy->be;
     int64_t n = end - begin;
     rl_tensor logits = rl_usable_logits(policy, rl_tensor_rows(ws->logits, 0, n));
-    rl_tensor picked = rl_tensor_rows(ws->picked, 0, n);
-    rl_tensor normed = rl_tensor_rows(ws->normed, 0, n);
     rl_tensor d_picked = rl_tensor_rows(ws->d_picked, 0, n);
-    rl_tensor d_normed = rl_tensor_rows(ws->d_normed, 0, n);
     rl_op_logprob_back(be, logits, rl_tensor_rows(ws->d_logp, begin, end),
                        has_entropy ? rl_tensor_rows(ws->d_entropy, begin, end) : (rl_tensor){0},
                        logits, rl_tensor_rows(ws->result_token, begin, end), temperature);
-    rl_op_matmul(be, rl_tensor_rows(policy->d_head, 0, policy->n_ids), logits, normed, true, false,
-                 1);
-    rl_op_matmul(be, d_normed, logits, rl_tensor_rows(policy->head, 0, policy->n_ids), false, false,
-                 0);
-    rl_op_fill(be, d_picked, 0);
-    rl_op_rms_norm_back(be, d_picked, policy->d_final_norm, d_normed, picked, policy->final_norm,
-                        rl_tensor_rows(ws->rstd, 0, n));
+    rl_head_backward(policy, d_picked, rl_tensor_rows(ws->d_normed, 0, n), logits,
+                     rl_tensor_rows(ws->normed, 0, n), rl_tensor_rows(ws->rstd, 0, n),
+                     rl_tensor_rows(ws->picked, 0, n));
     rl_op_scatter_add(be, ws->d_x, d_picked, rl_tensor_rows(ws->result_row, begin, end));
 }
 
@@ -299,7 +268,7 @@ static void back_blocks(const rl_policy *policy, const rl_forest *forest, const 
     for (layer = policy->config.n_layers - 1; layer >= 0; layer--) {
         rl_block_backward(policy, layer, &rows, &ws->act[layer], &ws->back, ws->d_x);
     }
-    rl_op_embed_back(policy->be, policy->d_embed, ws->d_x, ws->token);
+    rl_embed_backward(policy, ws->d_x, ws->token);
 }
 
 static rl_status check_results(const rl_policy *policy, const rl_forest *forest, rl_err *err) {

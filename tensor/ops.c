@@ -36,6 +36,12 @@ static bool same_shape(rl_tensor a, rl_tensor b) {
            (a.rank == 1 || a.shape[1] == b.shape[1]);
 }
 
+/* A row of `in` is one or more widths of the weight. */
+static bool is_groups(rl_tensor in, rl_tensor weight) {
+    return is_vector(weight, weight.shape[0]) && weight.shape[0] >= 1 && in.shape[1] >= 1 &&
+           in.shape[1] % weight.shape[0] == 0;
+}
+
 /* Any two parameters of one optimizer step: the same number of elements, without gaps. */
 static bool is_flat(rl_tensor t, int64_t n) {
     return is_floats(t) && rl_tensor_dense(t) && rl_tensor_count(t) == n;
@@ -82,19 +88,19 @@ void rl_op_embed_back(rl_backend *be, rl_tensor d_table, rl_tensor d_out, rl_ten
 
 void rl_op_rms_norm(rl_backend *be, rl_tensor out, rl_tensor rstd, rl_tensor in, rl_tensor weight,
                     float eps) {
-    RL_ASSERT(is_matrix(in, in.shape[0], in.shape[1]) && in.shape[1] >= 1);
-    RL_ASSERT(is_matrix(out, in.shape[0], in.shape[1]) && is_vector(weight, in.shape[1]));
-    RL_ASSERT(is_vector_or_null(rstd, in.shape[0]) && eps >= 0);
+    RL_ASSERT(is_matrix(in, in.shape[0], in.shape[1]) && is_matrix(out, in.shape[0], in.shape[1]));
+    RL_ASSERT(is_groups(in, weight) && eps >= 0);
+    RL_ASSERT(is_vector_or_null(rstd, in.shape[0] * (in.shape[1] / weight.shape[0])));
     be->compute->rms_norm(be, out, rstd, in, weight, eps);
 }
 
 void rl_op_rms_norm_back(rl_backend *be, rl_tensor d_in, rl_tensor d_weight, rl_tensor d_out,
                          rl_tensor in, rl_tensor weight, rl_tensor rstd) {
-    RL_ASSERT(is_matrix(in, in.shape[0], in.shape[1]) && in.shape[1] >= 1);
+    RL_ASSERT(is_matrix(in, in.shape[0], in.shape[1]) && is_groups(in, weight));
     RL_ASSERT(is_matrix(d_in, in.shape[0], in.shape[1]));
     RL_ASSERT(is_matrix(d_out, in.shape[0], in.shape[1]));
-    RL_ASSERT(is_vector(d_weight, in.shape[1]) && is_vector(weight, in.shape[1]));
-    RL_ASSERT(is_vector(rstd, in.shape[0]));
+    RL_ASSERT(is_vector(d_weight, weight.shape[0]));
+    RL_ASSERT(is_vector(rstd, in.shape[0] * (in.shape[1] / weight.shape[0])));
     be->compute->rms_norm_back(be, d_in, d_weight, d_out, in, weight, rstd);
 }
 
@@ -123,7 +129,7 @@ void rl_op_kv_write(rl_backend *be, rl_tensor k_cache, rl_tensor v_cache, rl_ten
  */
 static void check_plan(const rl_attn_plan *plan, int64_t n_rows) {
     RL_ASSERT(plan->n_kv_heads >= 1 && plan->n_heads % plan->n_kv_heads == 0);
-    RL_ASSERT(plan->head_dim >= 1 && plan->n_items >= 0 && plan->scale > 0);
+    RL_ASSERT(plan->head_dim >= 1 && plan->n_items >= 0 && plan->scale > 0 && plan->window >= 0);
     for (int32_t i = 0; i < plan->n_items; i++) {
         const rl_attn_item *item = &plan->item[i];
         int64_t n_keys = 0;
@@ -186,6 +192,17 @@ void rl_op_swiglu_back(rl_backend *be, rl_tensor d_gate_up, rl_tensor d_out, rl_
     RL_ASSERT(is_matrix(gate_up, d_out.shape[0], 2 * d_out.shape[1]));
     RL_ASSERT(is_matrix(d_gate_up, d_out.shape[0], 2 * d_out.shape[1]));
     be->compute->swiglu_back(be, d_gate_up, d_out, gate_up);
+}
+
+void rl_op_add(rl_backend *be, rl_tensor out, rl_tensor in) {
+    RL_ASSERT(is_floats(out) && is_floats(in));
+    RL_ASSERT(same_shape(out, in) || (out.rank == 2 && is_vector(in, out.shape[1])));
+    be->compute->add(be, out, in);
+}
+
+void rl_op_sum_rows(rl_backend *be, rl_tensor out, rl_tensor in) {
+    RL_ASSERT(is_matrix(in, in.shape[0], in.shape[1]) && is_vector(out, in.shape[1]));
+    be->compute->sum_rows(be, out, in);
 }
 
 void rl_op_gather(rl_backend *be, rl_tensor out, rl_tensor in, rl_tensor row) {

@@ -105,10 +105,11 @@ void *rl_cpu_scratch(rl_cpu *cpu, size_t bytes) {
 
 /* Names of the rows of rl_compute_ops, as supports() knows them. */
 static const char *const op_names[] = {
-    "pack",          "linear", "matmul",      "embed",     "embed_back",     "rms_norm",
-    "rms_norm_back", "rope",   "kv_write",    "attention", "attention_back", "swiglu",
-    "swiglu_back",   "gather", "scatter_add", "logprob",   "logprob_back",   "sample",
-    "copy",          "fill",   "sum_squares", "adamw",     "muon",
+    "pack",           "linear",        "matmul",      "embed",    "embed_back",
+    "rms_norm",       "rms_norm_back", "rope",        "kv_write", "attention",
+    "attention_back", "swiglu",        "swiglu_back", "gather",   "scatter_add",
+    "logprob",        "logprob_back",  "sample",      "copy",     "fill",
+    "sum_squares",    "adamw",         "muon",        "add",      "sum_rows",
 };
 
 static bool cpu_supports(const rl_backend *be, const char *op, rl_dtype dtype) {
@@ -145,6 +146,8 @@ static const rl_compute_ops compute_ops = {
     .attention_back = rl_cpu_attention_back,
     .swiglu = rl_cpu_swiglu,
     .swiglu_back = rl_cpu_swiglu_back,
+    .add = rl_cpu_add,
+    .sum_rows = rl_cpu_sum_rows,
     .gather = rl_cpu_gather,
     .scatter_add = rl_cpu_scatter_add,
     .logprob = rl_cpu_logprob,

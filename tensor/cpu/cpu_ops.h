@@ -80,6 +80,7 @@ void rl_cpu_kv_write(rl_backend *be, rl_tensor k_cache, rl_tensor v_cache, rl_te
 void rl_cpu_attention(rl_backend *be, rl_tensor out, rl_tensor q, rl_tensor k_cache,
                       rl_tensor v_cache, const rl_attn_plan *plan);
 void rl_cpu_swiglu(rl_backend *be, rl_tensor out, rl_tensor gate_up);
+void rl_cpu_add(rl_backend *be, rl_tensor out, rl_tensor in);
 void rl_cpu_gather(rl_backend *be, rl_tensor out, rl_tensor in, rl_tensor row);
 void rl_cpu_logprob(rl_backend *be, rl_tensor logp, rl_tensor entropy, rl_tensor logits,
                     rl_tensor token, float temperature);
@@ -98,6 +99,7 @@ void rl_cpu_attention_back(rl_backend *be, rl_tensor d_q, rl_tensor d_k, rl_tens
                            rl_tensor d_out, rl_tensor q, rl_tensor k, rl_tensor v,
                            const rl_attn_plan *plan);
 void rl_cpu_swiglu_back(rl_backend *be, rl_tensor d_gate_up, rl_tensor d_out, rl_tensor gate_up);
+void rl_cpu_sum_rows(rl_backend *be, rl_tensor out, rl_tensor in);
 void rl_cpu_scatter_add(rl_backend *be, rl_tensor d_in, rl_tensor d_out, rl_tensor row);
 void rl_cpu_logprob_back(rl_backend *be, rl_tensor d_logits, rl_tensor d_logp, rl_tensor d_entropy,
                          rl_tensor logits, rl_tensor token, float temperature);

@@ -8,7 +8,7 @@ typedef struct norm_job {
     const rl_kern *kern;
     float *out, *rstd; // rstd may be NULL
     const float *in, *weight;
-    int64_t out_stride, in_stride, width;
+    int64_t out_stride, in_stride, width, n_groups;
     float eps;
 } norm_job;
 
@@ -16,12 +16,15 @@ static void norm_rows(void *context, int64_t begin, int64_t end, int32_t worker)
     const norm_job *job = context;
     (void)worker;
     for (int64_t r = begin; r < end; r++) {
-        const float *in = job->in + r * job->in_stride;
-        float mean = job->kern->sum_squares(in, job->width) / (float)job->width;
-        float rstd = 1.0f / sqrtf(mean + job->eps);
-        job->kern->norm(job->out + r * job->out_stride, in, job->weight, rstd, job->width);
-        if (job->rstd != NULL) {
-            job->rstd[r] = rstd;
+        for (int64_t g = 0; g < job->n_groups; g++) {
+            const float *in = job->in + r * job->in_stride + g * job->width;
+            float *out = job->out + r * job->out_stride + g * job->width;
+            float mean = job->kern->sum_squares(in, job->width) / (float)job->width;
+            float rstd = 1.0f / sqrtf(mean + job->eps);
+            job->kern->norm(out, in, job->weight, rstd, job->width);
+            if (job->rstd != NULL) {
+                job->rstd[r * job->n_groups + g] = rstd;
+            }
         }
     }
 }
@@ -37,7 +40,8 @@ void rl_cpu_rms_norm(rl_backend *be, rl_tensor out, rl_tensor rstd, rl_tensor in
         .weight = rl_cpu_f32(weight),
         .out_stride = out.stride[0],
         .in_stride = in.stride[0],
-        .width = in.shape[1],
+        .width = weight.shape[0],
+        .n_groups = in.shape[1] / weight.shape[0],
         .eps = eps,
     };
     rl_pool_run(cpu->pool, in.shape[0], 8, norm_rows, &job);

@@ -15,7 +15,7 @@ typedef struct norm_job {
     float *partial; // [n_blocks, width]
     const float *d_out, *in, *weight, *rstd;
     int64_t d_in_stride, d_out_stride, in_stride;
-    int64_t n_rows, width;
+    int64_t n_rows, n_groups, width; // rows of one group each
     int64_t block_rows, n_blocks;
 } norm_job;
 
@@ -27,9 +27,11 @@ static void norm_blocks(void *context, int64_t begin, int64_t end, int32_t worke
         int64_t last = (b + 1) * job->block_rows;
         memset(partial, 0, (size_t)job->width * sizeof *partial);
         for (int64_t r = b * job->block_rows; r < last && r < job->n_rows; r++) {
-            job->kern->rms_norm(job->d_in + r * job->d_in_stride, partial,
-                                job->d_out + r * job->d_out_stride, job->in + r * job->in_stride,
-                                job->weight, job->rstd[r], job->width);
+            int64_t row = r / job->n_groups, col = r % job->n_groups * job->width;
+            job->kern->rms_norm(job->d_in + row * job->d_in_stride + col, partial,
+                                job->d_out + row * job->d_out_stride + col,
+                                job->in + row * job->in_stride + col, job->weight, job->rstd[r],
+                                job->width);
         }
     }
 }
@@ -62,8 +64,9 @@ void rl_cpu_rms_norm_back(rl_backend *be, rl_tensor d_in, rl_tensor d_weight, rl
         .d_in_stride = d_in.stride[0],
         .d_out_stride = d_out.stride[0],
         .in_stride = in.stride[0],
-        .n_rows = in.shape[0],
-        .width = in.shape[1],
+        .n_rows = rstd.shape[0],
+        .n_groups = in.shape[1] / weight.shape[0],
+        .width = weight.shape[0],
     };
     if (job.n_rows == 0) {
         return;

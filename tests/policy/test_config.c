@@ -51,13 +51,13 @@ static void old_and_new_spelling(void **state) {
         assert_string_equal(a->family, "llama");
         assert_true(a->vocab == 300 && a->width == 48 && a->mlp == 112 && a->n_layers == 3);
         assert_true(a->n_heads == 6 && a->n_kv_heads == 2 && a->head_dim == 8 && a->tied);
-        assert_true(a->norm_eps == 1e-5 && a->rope_theta == 10000 && a->max_positions == 128);
-        assert_true(a->rope_kind == RL_ROPE_DEFAULT && a->rope_factor == 1);
+        assert_true(a->norm_eps == 1e-5 && a->rope[0].theta == 10000 && a->max_positions == 128);
+        assert_true(a->rope[0].kind == RL_ROPE_DEFAULT && a->rope[0].factor == 1);
         assert_true(a->bos == 1 && a->pad == 0 && a->n_eos == 1 && a->eos[0] == 2);
         assert_true(b->width == 64 && b->mlp == 96 && b->head_dim == 16 && !b->tied);
-        assert_true(b->rope_kind == RL_ROPE_LLAMA3 && b->rope_theta == 500000);
-        assert_true(b->rope_factor == 8 && b->rope_low_freq == 1 && b->rope_high_freq == 4);
-        assert_true(b->rope_original == 64 && b->max_positions == 512);
+        assert_true(b->rope[0].kind == RL_ROPE_LLAMA3 && b->rope[0].theta == 500000);
+        assert_true(b->rope[0].factor == 8 && b->rope[0].low_freq == 1 && b->rope[0].high_freq == 4);
+        assert_true(b->rope[0].original == 64 && b->max_positions == 512);
     }
     assert_int_equal(rl_model_config_params(&c[0][0]), 81552); // as llama-sharded's index counts
 }
@@ -72,7 +72,7 @@ static void what_may_be_left_out(void **state) {
     (void)state;
     assert_ok(read("{" SIZES "}", NULL, &c, &err));
     assert_true(c.n_kv_heads == 2 && c.head_dim == 4 && c.max_positions == 2048 && !c.tied);
-    assert_true(c.norm_eps == 1e-6 && c.rope_theta == 10000 && c.rope_kind == RL_ROPE_DEFAULT);
+    assert_true(c.norm_eps == 1e-6 && c.rope[0].theta == 10000 && c.rope[0].kind == RL_ROPE_DEFAULT);
     assert_true(c.bos == -1 && c.pad == -1 && c.n_eos == 0);
     // 2 * 10 * 8 (untied) + 8 + 2 * (2 * 8 + 4 * 8 * 8 + 3 * 8 * 12)
     assert_int_equal(rl_model_config_params(&c), 160 + 8 + 2 * (16 + 256 + 288));
@@ -103,16 +103,16 @@ static void rope_settings(void **state) {
     (void)state;
     assert_ok(read("{" SIZES ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2.5}}", NULL,
                    &c, &err));
-    assert_true(c.rope_kind == RL_ROPE_LINEAR && c.rope_factor == 2.5);
+    assert_true(c.rope[0].kind == RL_ROPE_LINEAR && c.rope[0].factor == 2.5);
     assert_ok(read("{" SIZES ", \"rope_theta\": 5, \"rope_parameters\": {\"rope_type\": "
                    "\"linear\", \"factor\": 4, \"rope_theta\": 7.5}}",
                    NULL, &c, &err));
-    assert_true(c.rope_kind == RL_ROPE_LINEAR && c.rope_factor == 4 && c.rope_theta == 7.5);
+    assert_true(c.rope[0].kind == RL_ROPE_LINEAR && c.rope[0].factor == 4 && c.rope[0].theta == 7.5);
     // The older name counts where the newer is absent; the newer wins.
     assert_ok(read("{" SIZES ", \"rope_scaling\": {\"type\": \"yarn\", \"rope_type\": "
                    "\"default\"}}",
                    NULL, &c, &err));
-    assert_int_equal(c.rope_kind, RL_ROPE_DEFAULT);
+    assert_int_equal(c.rope[0].kind, RL_ROPE_DEFAULT);
 }
 
 static void refused(void **state) {
@@ -193,7 +193,7 @@ static void shared_configs(void **state) {
     }
     read_file(path, &c);
     assert_int_equal(rl_model_config_params(&c), 134515008);
-    assert_true(c.rope_theta == 100000 && c.tied && c.head_dim == 64);
+    assert_true(c.rope[0].theta == 100000 && c.tied && c.head_dim == 64);
 }
 
 int main(void) {

@@ -154,7 +154,7 @@ static void tiny_gguf(void **state) {
     assert_string_equal(config->family, "llama");
     assert_int_equal(config->vocab, 300);
     assert_int_equal(config->head_dim, 8);
-    assert_true(config->tied && config->rope_theta == 10000 && config->norm_eps == (double)1e-5f);
+    assert_true(config->tied && config->rope[0].theta == 10000 && config->norm_eps == (double)1e-5f);
     assert_int_equal(config->bos, -1);
     assert_true(config->n_eos == 1 && config->eos[0] == 0);
     rl_test_same_as_file(be, &params, rl_golden("models/llama/model.safetensors"));
@@ -465,7 +465,7 @@ static void smollm2_model(void **state) {
     cp = rl_test_checkpoint(be, path, &params);
     assert_int_equal(rl_checkpoint_config(cp)->vocab, 49152);
     assert_int_equal(rl_checkpoint_config(cp)->n_layers, 30);
-    assert_true(rl_checkpoint_config(cp)->tied && rl_checkpoint_config(cp)->rope_theta == 1e5);
+    assert_true(rl_checkpoint_config(cp)->tied && rl_checkpoint_config(cp)->rope[0].theta == 1e5);
     assert_int_equal(params.n_values, 134515008);
     assert_int_equal(rl_model_config_params(rl_checkpoint_config(cp)), 134515008);
     assert_row_1(be, &params, "model.layers.0.self_attn.q_proj.weight", tensors,

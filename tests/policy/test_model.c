@@ -3,6 +3,7 @@
  * makers of the goldens measured for float32, with room. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "policy/decode_batch.h"
 #include "policy/kv_cache.h"
@@ -92,7 +93,7 @@ static void check_rope(golden *g) {
                                    g->arena, &n);
     double *got = rl_arena_alloc(g->arena, (size_t)config->head_dim / 2, sizeof *got);
     assert_int_equal(n, config->head_dim / 2);
-    rl_rope_inv_freq(config, got);
+    rl_rope_inv_freq(&config->rope[0], config->head_dim, got);
     for (i = 0; i < n; i++) {
         assert_close("inverse frequency", (int64_t)i, got[i], want[i], 4e-15 * want[i]);
     }
@@ -240,6 +241,9 @@ static void check_params(golden *g, const rl_json *want, float *const *start) {
         int64_t n = rl_tensor_count(params->item[p].value), i;
         float *got = values_of(g, params->item[p].value);
         double sum = 0, squares = 0, change = 0, l2, delta_l2;
+        // A key bias shifts all scores of slow pairs alike, so its gradient there is rounding
+        // alone, which Adam makes as large as any.
+        double l2_bound = strstr(name, ".k_proj.bias") != NULL ? 1e-3 : 1e-5;
         size_t n_idx, n_val, j;
         double *idx = rl_test_numbers(rl_json_get(entry, "idx"), g->arena, &n_idx);
         double *val = rl_test_numbers(rl_json_get(entry, "val"), g->arena, &n_val);
@@ -256,7 +260,7 @@ static void check_params(golden *g, const rl_json *want, float *const *start) {
         l2 = rl_test_number(entry, "l2");
         delta_l2 = rl_test_number(entry, "delta_l2");
         assert_close(name, -1, sum, rl_test_number(entry, "sum"), 1e-3);
-        assert_close(name, -2, sqrt(squares), l2, 1e-5 * l2);
+        assert_close(name, -2, sqrt(squares), l2, l2_bound * l2);
         assert_close(name, -3, sqrt(change), delta_l2, 1e-3 * delta_l2);
     }
 }
@@ -382,6 +386,14 @@ static void test_llama3(void **state) {
     check_model("llama3", "llama3", NULL);
 }
 
+static void test_families(void **state) {
+    static const char *const names[] = {"qwen2", "qwen3", "olmo2"};
+    (void)state;
+    for (size_t i = 0; i < RL_COUNT(names); i++) {
+        check_model(names[i], names[i], NULL);
+    }
+}
+
 /* Sum over results of c * entropy + d * logp of the second sequence, and its gradient. */
 static double mixed_loss(golden *g, bool with_gradient) {
     double logp[128], entropy[128], d_logp[128], d_entropy[128], loss = 0;
@@ -454,6 +466,7 @@ int main(void) {
         cmocka_unit_test(test_llama),
         cmocka_unit_test(test_llama_sharded),
         cmocka_unit_test(test_llama3),
+        cmocka_unit_test(test_families),
         cmocka_unit_test(test_entropy_gradient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

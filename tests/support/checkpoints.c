@@ -80,12 +80,12 @@ static void assert_same_config(const rl_model_config *a, const rl_model_config *
     assert_int_equal(a->mlp, b->mlp);
     assert_int_equal(a->max_positions, b->max_positions);
     assert_true(a->norm_eps == b->norm_eps);
-    assert_true(a->rope_theta == b->rope_theta);
-    assert_int_equal(a->rope_kind, b->rope_kind);
-    assert_true(a->rope_factor == b->rope_factor);
-    assert_true(a->rope_low_freq == b->rope_low_freq);
-    assert_true(a->rope_high_freq == b->rope_high_freq);
-    assert_int_equal(a->rope_original, b->rope_original);
+    assert_true(a->rope[0].theta == b->rope[0].theta);
+    assert_int_equal(a->rope[0].kind, b->rope[0].kind);
+    assert_true(a->rope[0].factor == b->rope[0].factor);
+    assert_true(a->rope[0].low_freq == b->rope[0].low_freq);
+    assert_true(a->rope[0].high_freq == b->rope[0].high_freq);
+    assert_int_equal(a->rope[0].original, b->rope[0].original);
     assert_int_equal(a->tied, b->tied);
     assert_int_equal(a->bos, b->bos);
     assert_int_equal(a->pad, b->pad);

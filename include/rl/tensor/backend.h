@@ -53,7 +53,8 @@ typedef struct rl_attn_plan {
     int32_t n_trees;
     int32_t max_keys; // largest pos + n_rows
     int32_t n_heads, n_kv_heads, head_dim;
-    float scale; // multiplies q . k
+    float scale;    // multiplies q . k
+    int32_t window; // 0, or how many keys a query sees at most: its own and those just before
 } rl_attn_plan;
 
 /* One AdamW step (Loshchilov and Hutter 2019), torch.optim.AdamW's arithmetic. */
@@ -110,6 +111,8 @@ typedef struct rl_compute_ops {
                            const rl_attn_plan *plan);
     void (*swiglu)(rl_backend *be, rl_tensor out, rl_tensor gate_up);
     void (*swiglu_back)(rl_backend *be, rl_tensor d_gate_up, rl_tensor d_out, rl_tensor gate_up);
+    void (*add)(rl_backend *be, rl_tensor out, rl_tensor in);
+    void (*sum_rows)(rl_backend *be, rl_tensor out, rl_tensor in);
     void (*gather)(rl_backend *be, rl_tensor out, rl_tensor in, rl_tensor row);
     void (*scatter_add)(rl_backend *be, rl_tensor d_in, rl_tensor d_out, rl_tensor row);
     void (*logprob)(rl_backend *be, rl_tensor logp, rl_tensor entropy, rl_tensor logits,

@@ -30,11 +30,14 @@ void rl_op_matmul(rl_backend *be, rl_tensor out, rl_tensor a, rl_tensor b, bool 
 void rl_op_embed(rl_backend *be, rl_tensor out, rl_tensor table, rl_tensor token);
 void rl_op_embed_back(rl_backend *be, rl_tensor d_table, rl_tensor d_out, rl_tensor token); // adds
 
-/* out[N, C] = in / sqrt(mean(in^2) + eps) * weight[C]; rstd[N] keeps the reciprocal root (may be
- * null). */
+/*
+ * Every G neighbours of the weight's width W in a row are normed on their own: out[N, G * W] = in /
+ * sqrt(mean(in^2) + eps) * weight[W]; rstd[N * G] keeps the reciprocal roots (may be null). G is 1
+ * for a whole row and the number of heads for a norm per head. out may be in.
+ */
 void rl_op_rms_norm(rl_backend *be, rl_tensor out, rl_tensor rstd, rl_tensor in, rl_tensor weight,
                     float eps);
-/* Adds to d_in and to d_weight. */
+/* Adds to d_in and to d_weight; d_in is none of the others. */
 void rl_op_rms_norm_back(rl_backend *be, rl_tensor d_in, rl_tensor d_weight, rl_tensor d_out,
                          rl_tensor in, rl_tensor weight, rl_tensor rstd);
 
@@ -62,6 +65,11 @@ void rl_op_attention_back(rl_backend *be, rl_tensor d_q, rl_tensor d_k, rl_tenso
 /* out[N, F] = silu(gate) * up for gate_up[N, 2F] = gate | up. */
 void rl_op_swiglu(rl_backend *be, rl_tensor out, rl_tensor gate_up);
 void rl_op_swiglu_back(rl_backend *be, rl_tensor d_gate_up, rl_tensor d_out, rl_tensor gate_up);
+
+/* out[N, O] += in, of the same shape or one row [O] for all. */
+void rl_op_add(rl_backend *be, rl_tensor out, rl_tensor in);
+/* out[O] += the sum of all rows of in[N, O]: the gradient of such a row. */
+void rl_op_sum_rows(rl_backend *be, rl_tensor out, rl_tensor in);
 
 void rl_op_gather(rl_backend *be, rl_tensor out, rl_tensor in, rl_tensor row); // out[R] = in[row]
 void rl_op_scatter_add(rl_backend *be, rl_tensor d_in, rl_tensor d_out,
