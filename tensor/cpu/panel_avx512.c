@@ -256,7 +256,7 @@ typedef struct value_args {
 } value_args;
 
 ALWAYS_INLINE void value_rows(const value_args *a, const int n_rows, const int n_cols) {
-    __m512 acc[6][4];
+    __m512 acc[ROWS][4];
     UNROLL_ALL
     for (int r = 0; r < n_rows; r++) {
         UNROLL_ALL
@@ -309,6 +309,19 @@ static int32_t value_four(const value_args *a, int32_t n_rows) {
     return 1;
 }
 
+static int32_t value_two(const value_args *a, int32_t n_rows) {
+    if (n_rows >= 8) {
+        value_rows(a, 8, 2);
+        return 8;
+    }
+    if (n_rows >= 3) {
+        value_rows(a, 3, 2);
+        return 3;
+    }
+    value_rows(a, 1, 2);
+    return 1;
+}
+
 static int32_t value_one(const value_args *a, int32_t n_rows) {
     if (n_rows >= 6) {
         value_rows(a, 6, 1);
@@ -326,7 +339,9 @@ static void attn_value_512(float *acc, int64_t acc_stride, const float *p, int64
                            int32_t n_vec, const float *value, int64_t block_stride, int32_t n_keys,
                            int32_t dim) {
     for (int32_t d = 0; d < dim;) {
-        bool four = dim - d >= 4 * RL_LANES;
+        int32_t left = (dim - d + RL_LANES - 1) / RL_LANES, cols = left >= 4   ? 4
+                                                                   : left >= 2 ? 2
+                                                                               : 1;
         for (int32_t v = 0; v < n_vec;) {
             value_args a = {
                 .acc = acc + v * acc_stride + d,
@@ -337,11 +352,13 @@ static void attn_value_512(float *acc, int64_t acc_stride, const float *p, int64
                 .block_stride = block_stride,
                 .n_keys = n_keys,
                 .dim = dim,
-                .mask = four ? 0xffff : mask_of(dim - d),
+                .mask = mask_of(dim - d - (cols - 1) * RL_LANES),
             };
-            v += four ? value_four(&a, n_vec - v) : value_one(&a, n_vec - v);
+            v += cols == 4   ? value_four(&a, n_vec - v)
+                 : cols == 2 ? value_two(&a, n_vec - v)
+                             : value_one(&a, n_vec - v);
         }
-        d += four ? 4 * RL_LANES : RL_LANES;
+        d += cols * RL_LANES;
     }
 }
 
