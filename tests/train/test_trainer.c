@@ -323,6 +323,27 @@ static void threads_and_kernels_change_nothing(void **state) {
     }
 }
 
+// Muon's updates are not AdamW's, and no more than those do they see the threads.
+static void muon_is_the_same_on_any_threads(void **state) {
+    static const char *const one[] = {"optim.name=muon", "compute.threads=1"};
+    static const char *const two[] = {"optim.name=muon", "compute.threads=2"};
+    rl_arena *arena = rl_arena_new(0);
+    char *muon, *adamw;
+    size_t n, m;
+    int64_t steps;
+    rl_err err;
+    (void)state;
+    assert_ok(run("muon-one", one, RL_COUNT(one), &steps, &err));
+    assert_ok(run("muon-two", two, RL_COUNT(two), &steps, &err));
+    assert_same_file("muon-one", "muon-two", "completions.jsonl");
+    assert_same_file("muon-one", "muon-two", "checkpoint-3/model.safetensors");
+    muon = slurp(arena, "muon-one", "checkpoint-3/model.safetensors", &n);
+    adamw = slurp(arena, "one", "checkpoint-3/model.safetensors", &m);
+    assert_int_equal(n, m);
+    assert_memory_not_equal(muon, adamw, n);
+    rl_arena_free(arena);
+}
+
 static void take_reward(const rl_json *m, void *context) {
     double *reward = context;
     reward[(int)number(m, "step")] = number(m, "reward");
@@ -474,6 +495,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_writes_what_it_did),
         cmocka_unit_test(threads_and_kernels_change_nothing),
+        cmocka_unit_test(muon_is_the_same_on_any_threads),
         cmocka_unit_test(it_learns),
         cmocka_unit_test(broken_verdicts_are_left_out),
         cmocka_unit_test(dead_judges_stop_the_run),
