@@ -14,7 +14,7 @@ from pieces import (CONVENTIONS, FAMILIES, arguments, conventions, held_out, pro
                     statement, structures, text_of)
 
 HABIT = 0.5
-N_TESTS, N_CANDIDATES = 6, 28
+N_TESTS, N_CANDIDATES = 6, 40
 MAX_ARGS, MAX_VALUE = 34, 28
 WORDS = ("sun sea tree red apple bird cat dog egg ear fish gold hat ice jam king lion map nut oak "
          "pea queen rain salt tea up van win yes zoo area toast level noon ant bee").split()
@@ -69,7 +69,7 @@ def draw_args(structure, rng):
         args = [a, a + rng.below(7)]
         return args + [2 + rng.below(3)] if FAMILIES[family][1][filt][0] else args
     if family == "words":
-        words = [rng.choice(WORDS) for _ in range(1 + rng.below(5))]
+        words = [rng.choice(WORDS) for _ in range(1 + rng.below(1 + rng.below(5)))]
         word = rng.choice(words) if rng.chance(0.6) else rng.choice(WORDS)
         extra = {"k": len(word), "c": rng.choice(word)}
         if filt == "starts":
@@ -79,7 +79,7 @@ def draw_args(structure, rng):
         more = FAMILIES[family][1][filt][0]
         return [" ".join(words)] + ([extra[more]] if more else [])
     low = -9 if filt in ("negative", "positive") or rng.chance(0.25) else 0
-    xs = [low + rng.below(13 - low) for _ in range(1 + rng.below(5))]
+    xs = [low + rng.below(13 - low) for _ in range(1 + rng.below(1 + rng.below(5)))]
     k = rng.choice(xs) if rng.chance(0.6) else rng.below(13)
     if filt in ("start", "end", "from"):
         return [xs, 1 + rng.below(3)]
@@ -114,14 +114,17 @@ NEIGHBOURS = {s: [o for o in ALL if o[0] == s[0] and sum(a != b for a, b in zip(
 
 
 def pick_tests(candidates, truth, rivals):
-    """The N_TESTS candidates under which every rival fails twice, if that can be; those that tell
-    most come first."""
+    """The N_TESTS candidates under which every rival fails twice, if that can be. Those that tell
+    most come first, and of those the shortest, as a person would choose them; once every rival is
+    caught, the longest follow."""
     fails = [[r[i] != truth[i] for r in rivals] for i in range(len(candidates))]
+    length = [len(shown_args(args)) for args in candidates]
     picked, failed = [], [0] * len(rivals)
     while len(picked) < N_TESTS:
-        gains = [(sum((2, 1)[failed[j]] for j, f in enumerate(fails[i]) if f and failed[j] < 2), -i)
-                 for i in range(len(candidates)) if i not in picked]
-        at = -max(gains)[1]
+        tells = {i: sum((2, 1)[failed[j]] for j, f in enumerate(fails[i]) if f and failed[j] < 2)
+                 for i in range(len(candidates)) if i not in picked}
+        caught = max(tells.values()) == 0
+        at = max(tells, key=lambda i: (length[i] if caught else tells[i] - 0.1 * length[i], -i))
         picked.append(at)
         failed = [n + f for n, f in zip(failed, fails[at])]
     return picked, failed
@@ -154,7 +157,7 @@ class Task:
             for kept, value in zip(self.values, values):
                 kept.append(value)
         wrong = [wrong_piece(structure, rng.choice(self.readings), rng, lambda s: True)
-                 for _ in range(3)]
+                 for _ in range(8)]
         self.wrong = [[outcome(text_of(program(s, r, self.args)), a) for a in self.candidates]
                       for s, r in (w for w in wrong if w is not None)]
 

@@ -1,0 +1,128 @@
+"""The arithmetic of tools/results.sh, which says how it is called.
+
+steps MURPHY_RUN GRPO_RECIPE   how many steps of the recipe sample what the run sampled, at least 1
+page FOLDER SEEDS              docs/results.md from FOLDER/murphy-1, FOLDER/grpo-1, ...
+"""
+import json
+import math
+import os
+import platform
+import sys
+
+# Two-sided 95 % points of Student's t with 1, 2, ... degrees of freedom.
+T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+SET = "eval/heldout/"
+RATES = ("iter1", "iter2", "iter2_fresh", "iter2_wrong_feedback")
+
+
+def rows(run):
+    with open(os.path.join(run, "metrics.jsonl")) as lines:
+        return [json.loads(line) for line in lines]
+
+
+def steps_of(run):
+    return [r for r in rows(run) if "loss" in r]
+
+
+def samples_of(run):
+    return sum(r["turn1/samples"] + r["turn2/samples"] for r in steps_of(run))
+
+
+def evaluations(run):
+    """The first and the last evaluation's pass rates."""
+    found = [r for r in rows(run) if SET + "iter1" in r]
+    return [{name: r[SET + name] for name in RATES} for r in (found[0], found[-1])]
+
+
+def seconds_of(run):
+    return sum(r.get("timing_s/step", 0) + r.get("timing_s/eval", 0) for r in rows(run))
+
+
+def mean(values):
+    return sum(values) / len(values)
+
+
+def interval(values):
+    """(mean, half width of its 95 % interval) over seeds."""
+    n, m = len(values), mean(values)
+    spread = math.sqrt(sum((v - m) ** 2 for v in values) / (n - 1))
+    return m, T95[n - 2] * spread / math.sqrt(n)
+
+
+def shown(values):
+    m, half = interval(values)
+    return f"{m:+.3f} ± {half:.3f}"
+
+
+def steps(run, recipe):
+    with open(recipe) as text:
+        rollout = json.load(text)["rollout"]
+    return max(1, round(samples_of(run) / (rollout["prompts"] * rollout["group_size"])))
+
+
+def table(head, lines):
+    return ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)] + \
+           ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines] + [""]
+
+
+def per_seed(name, folder, seeds):
+    lines = []
+    for seed in seeds:
+        run = f"{folder}/{name}-{seed}"
+        before, after = evaluations(run)
+        lines.append([seed] + [f"{before[r]:.3f} → {after[r]:.3f}" for r in RATES]
+                     + [len(steps_of(run)), samples_of(run), f"{seconds_of(run):.0f}"])
+    head = ["seed", "iter-1", "iter-2", "iter-2, fresh try", "iter-2, wrong feedback", "steps",
+            "completions", "seconds"]
+    return table(head, lines)
+
+
+def processor():
+    with open("/proc/cpuinfo") as lines:
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{len(names)} x {names[0]}" if names else platform.machine()
+
+
+def page(folder, n_seeds):
+    seeds = range(1, n_seeds + 1)
+    runs = {name: [evaluations(f"{folder}/{name}-{s}") for s in seeds] for name in ("murphy", "grpo")}
+
+    def values(name, rate, which):
+        return [run[which][rate] for run in runs[name]]
+
+    def minus(a, b):
+        return [x - y for x, y in zip(a, b)]
+
+    after = {name: {rate: values(name, rate, 1) for rate in RATES} for name in runs}
+    before = {rate: values("murphy", rate, 0) for rate in RATES}
+    out = ["# Results: what the bundled model learns", "",
+           "Written by `tools/results.sh`; every figure comes from the run folders that it makes.", "",
+           f"`recipes/murphy.json` and `recipes/grpo.json`, seeds 1 to {n_seeds}, on {processor()}. The same seed gives",
+           "the same figures, times excepted. GRPO gets as many steps as sample what Murphy sampled on the same seed. Rates",
+           "are fractions over the held-out problems, four samples a problem at the training temperature: iter-1 is solved at",
+           "the first attempt, iter-2 within two. The controls replace the second attempt's feedback: a fresh try sees none,",
+           "the other sees what the tests said of another problem's program. ± is half of a 95 % interval (Student's t over",
+           "seeds).", "", "## Before training", ""]
+    out += table(["before", "mean"], [[name, f"{mean(before[rate]):.3f}"] for name, rate in
+                                      zip(("iter-1", "iter-2", "iter-2, fresh try",
+                                           "iter-2, wrong feedback"), RATES)])
+    out += ["## Murphy", ""] + per_seed("murphy", folder, seeds)
+    out += ["## GRPO, as many completions", ""] + per_seed("grpo", folder, seeds)
+    m, g = after["murphy"], after["grpo"]
+    out += ["## Differences, paired by seed", ""]
+    out += table(["difference", "mean ± 95 %", "each seed"], [
+        [what, shown(d), ", ".join(f"{x:+.3f}" for x in d)] for what, d in (
+            ("Murphy: iter-2 after − before", minus(m["iter2"], before["iter2"])),
+            ("Murphy: iter-1 after − before", minus(m["iter1"], before["iter1"])),
+            ("Murphy after: iter-2 − fresh try", minus(m["iter2"], m["iter2_fresh"])),
+            ("Murphy after: iter-2 − wrong feedback", minus(m["iter2"], m["iter2_wrong_feedback"])),
+            ("iter-2 after: Murphy − GRPO", minus(m["iter2"], g["iter2"])),
+            ("iter-1 after: Murphy − GRPO", minus(m["iter1"], g["iter1"])))])
+    sys.stdout.write("\n".join(out).rstrip() + "\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "steps":
+        print(steps(*sys.argv[2:4]))
+    else:
+        page(sys.argv[2], int(sys.argv[3]))
