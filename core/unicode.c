@@ -165,6 +165,10 @@ rl_char_class rl_unicode_class(uint32_t code) {
     return class_of[utf8proc_category((utf8proc_int32_t)code)];
 }
 
+bool rl_unicode_is_mark(uint32_t code) {
+    return utf8proc_category((utf8proc_int32_t)code) == UTF8PROC_CATEGORY_MN;
+}
+
 void rl_unicode_lower(const char *text, size_t text_len, rl_str *out) {
     for (size_t at = 0; at < text_len;) {
         uint32_t code;

@@ -3,14 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policy/pattern.h"
 #include "rl/core/alloc.h"
 #include "rl/core/unicode.h"
-
-// \w of Rust's regex crate: Alphabetic (letters, letter numbers, circled letters), marks, decimal
-// digits, connectors and the two joiners.
-#define WORD                                                                                       \
-    "[\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{200c}\\x{200d}\\x{24b6}-\\x{24e9}"                      \
-    "\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}]"
 
 void rl_added_put(rl_added_set *set, rl_added item) {
     size_t n = set->n_items++;
@@ -34,7 +29,7 @@ rl_status rl_added_ready(rl_added_set *set, rl_err *err) {
         words |= set->item[i].single_word;
         set->begins[(uint8_t)set->item[i].text[0]] = true;
     }
-    return words ? rl_regex_new(WORD, &set->word, err) : RL_OK;
+    return words ? rl_pattern_new("[" RL_PATTERN_WORD "]", &set->word, err) : RL_OK;
 }
 
 void rl_added_release(rl_added_set *set) {

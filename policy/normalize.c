@@ -4,6 +4,7 @@
 
 #include "policy/match.h"
 #include "rl/core/alloc.h"
+#include "rl/core/assert.h"
 
 void rl_normalizer_add(rl_normalizer *normalizer, rl_rewrite rewrite) {
     size_t n = normalizer->n_rewrites++;
@@ -40,6 +41,36 @@ static rl_status replace(const rl_rewrite *rewrite, const char *text, size_t tex
     }
 }
 
+static void strip(const rl_rewrite *rewrite, const char *text, size_t text_len, rl_str *out) {
+    size_t begin = 0, end = 0;
+    for (size_t at = 0; at < text_len;) {
+        uint32_t code;
+        int32_t n = rl_utf8_decode(text + at, text_len - at, &code);
+        RL_ASSERT(n > 0);
+        at += (size_t)n;
+        if (rl_unicode_class(code) != RL_CHAR_SPACE) {
+            end = at;
+        } else if (end == 0) {
+            begin = at; // nothing but white space so far
+        }
+    }
+    begin = rewrite->left ? begin : 0;
+    end = rewrite->right ? end : text_len;
+    rl_str_append_n(out, text + begin, end > begin ? end - begin : 0);
+}
+
+static void drop_marks(const char *text, size_t text_len, rl_str *out) {
+    for (size_t at = 0; at < text_len;) {
+        uint32_t code;
+        int32_t n = rl_utf8_decode(text + at, text_len - at, &code);
+        RL_ASSERT(n > 0);
+        if (!rl_unicode_is_mark(code)) {
+            rl_str_append_n(out, text + at, (size_t)n);
+        }
+        at += (size_t)n;
+    }
+}
+
 rl_status rl_rewrite_run(const rl_rewrite *rewrite, const char *text, size_t text_len, rl_str *out,
                          rl_err *err) {
     switch (rewrite->kind) {
@@ -51,6 +82,15 @@ rl_status rl_rewrite_run(const rl_rewrite *rewrite, const char *text, size_t tex
             rl_str_append_n(out, text, text_len);
         }
         return RL_OK;
+    case RL_REWRITE_LOWER:
+        rl_unicode_lower(text, text_len, out);
+        return RL_OK;
+    case RL_REWRITE_STRIP:
+        strip(rewrite, text, text_len, out);
+        return RL_OK;
+    case RL_REWRITE_ACCENTS:
+        drop_marks(text, text_len, out);
+        return RL_OK;
     case RL_REWRITE_REPLACE:
         return replace(rewrite, text, text_len, out, err);
     }
@@ -61,6 +101,13 @@ rl_status rl_normalizer_run(const rl_normalizer *normalizer, const char *text, s
                             rl_str *out, rl_err *err) {
     rl_str a = {0}, b = {0};
     rl_status status = RL_OK;
+    if (normalizer->n_rewrites == 0) {
+        rl_str_append_n(out, text, text_len);
+        return RL_OK;
+    }
+    if (normalizer->n_rewrites == 1) {
+        return rl_rewrite_run(&normalizer->rewrite[0], text, text_len, out, err);
+    }
     rl_str_append_n(&a, text, text_len);
     for (size_t i = 0; i < normalizer->n_rewrites && status == RL_OK; i++) {
         rl_str_clear(&b);

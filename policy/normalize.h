@@ -3,6 +3,7 @@
 #ifndef RL_POLICY_NORMALIZE_H
 #define RL_POLICY_NORMALIZE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "rl/core/regex.h"
@@ -13,6 +14,9 @@
 typedef enum rl_rewrite_kind {
     RL_REWRITE_FORM,    // a Unicode normal form
     RL_REWRITE_PREPEND, // `content` in front of text that is not empty
+    RL_REWRITE_LOWER,   // every character in lower case
+    RL_REWRITE_STRIP,   // without white space at the ends that `left` and `right` name
+    RL_REWRITE_ACCENTS, // without nonspacing marks
     RL_REWRITE_REPLACE, // every match of regex or literal becomes `content`, taken literally
 } rl_rewrite_kind;
 
@@ -22,6 +26,7 @@ typedef struct rl_rewrite {
     const char *literal; // not empty; NULL where regex is given
     const char *content;
     rl_regex *regex; // owned
+    bool left, right;
 } rl_rewrite;
 
 /* The zero value changes nothing. Texts belong to the tokenizer's arena. */

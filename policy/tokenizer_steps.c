@@ -89,6 +89,14 @@ static rl_status normalizer(rl_tokenizer *tokenizer, const rl_json *value, int d
     if (strcmp(type, "Prepend") == 0) {
         const char *text = rl_json_text(rl_json_get(value, "prepend"), "");
         rewrite = (rl_rewrite){.kind = RL_REWRITE_PREPEND, .content = keep(tokenizer, text)};
+    } else if (strcmp(type, "Lowercase") == 0) {
+        rewrite.kind = RL_REWRITE_LOWER;
+    } else if (strcmp(type, "StripAccents") == 0) {
+        rewrite.kind = RL_REWRITE_ACCENTS;
+    } else if (strcmp(type, "Strip") == 0) {
+        rewrite = (rl_rewrite){.kind = RL_REWRITE_STRIP,
+                               .left = rl_json_bool(rl_json_get(value, "strip_left"), true),
+                               .right = rl_json_bool(rl_json_get(value, "strip_right"), true)};
     } else if (strcmp(type, "Replace") == 0) {
         rl_status status = read_replace(tokenizer, value, &rewrite, err);
         if (status != RL_OK) {
@@ -115,28 +123,51 @@ static rl_status add_split(rl_tokenizer *tokenizer, const char *pattern, rl_spli
     return status;
 }
 
-static rl_status read_split(rl_tokenizer *tokenizer, const rl_json *value, rl_err *err) {
+static rl_status read_behavior(const rl_json *value, const char *fallback, rl_split_how *out,
+                               rl_err *err) {
     static const char *const names[] = {"Isolated", "Removed", "MergedWithPrevious",
                                         "MergedWithNext", "Contiguous"};
-    const char *behavior = rl_json_text(rl_json_get(value, "behavior"), "");
-    rl_pre_step step = {.is_split = true,
-                        .invert = rl_json_bool(rl_json_get(value, "invert"), false)};
-    size_t i = 0;
-    while (i < sizeof names / sizeof names[0] && strcmp(behavior, names[i]) != 0) {
-        i++;
+    const char *behavior = rl_json_text(rl_json_get(value, "behavior"), fallback);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(behavior, names[i]) == 0) {
+            *out = (rl_split_how)i;
+            return RL_OK;
+        }
     }
-    if (i == sizeof names / sizeof names[0]) {
-        return rl_fail(err, RL_UNSUPPORTED, "behavior '%s' of pre-tokenizer 'Split' is not covered",
-                       behavior);
-    }
+    return rl_fail(err, RL_UNSUPPORTED, "behavior '%s' of pre-tokenizer '%s' is not covered",
+                   behavior, type_of(value));
+}
+
+static rl_status read_split(rl_tokenizer *tokenizer, const rl_json *value, rl_err *err) {
     const rl_json *pattern = rl_json_get(value, "pattern");
-    step.how = (rl_split_how)i;
-    step.scan = rl_scan_of(rl_json_text(rl_json_get(pattern, "Regex"), ""));
-    rl_status status = read_pattern(tokenizer, pattern, &step.regex, &step.literal, err);
+    rl_pre_step step = {.is_split = true,
+                        .invert = rl_json_bool(rl_json_get(value, "invert"), false),
+                        .scan = rl_scan_of(rl_json_text(rl_json_get(pattern, "Regex"), ""))};
+    rl_status status = read_behavior(value, "", &step.how, err);
+    if (status == RL_OK) {
+        status = read_pattern(tokenizer, pattern, &step.regex, &step.literal, err);
+    }
     if (status == RL_OK) {
         rl_pretokenizer_add(&tokenizer->pretokenizer, step);
     }
     return status;
+}
+
+static rl_status read_punctuation(rl_tokenizer *tokenizer, const rl_json *value, rl_err *err) {
+    rl_split_how how = RL_SPLIT_ISOLATED;
+    rl_status status = read_behavior(value, "Isolated", &how, err);
+    return status == RL_OK ? add_split(tokenizer, "[!-\\/:-@\\[-`{-~\\p{P}]", how, err) : status;
+}
+
+static rl_status read_delimiter(rl_tokenizer *tokenizer, const rl_json *value, rl_err *err) {
+    const char *text = rl_json_text(rl_json_get(value, "delimiter"), "");
+    if (!is_one_char(text)) {
+        return rl_fail(err, RL_IO, "the delimiter of 'CharDelimiterSplit' is not one character");
+    }
+    rl_pretokenizer_add(
+        &tokenizer->pretokenizer,
+        (rl_pre_step){.is_split = true, .literal = keep(tokenizer, text), .how = RL_SPLIT_REMOVED});
+    return RL_OK;
 }
 
 static rl_status read_byte_level(rl_tokenizer *tokenizer, const rl_json *value, rl_err *err) {
@@ -217,6 +248,21 @@ static rl_status pretokenizer(rl_tokenizer *tokenizer, const rl_json *value, int
     }
     if (strcmp(type, "Metaspace") == 0) {
         return read_metaspace(tokenizer, value, err);
+    }
+    if (strcmp(type, "Whitespace") == 0) { // words and runs of signs, white space dropped
+        rl_status status = add_split(tokenizer, "[" RL_PATTERN_WORD "]+|[^\\s" RL_PATTERN_WORD "]+",
+                                     RL_SPLIT_REMOVED, err);
+        tokenizer->pretokenizer.step[tokenizer->pretokenizer.n_steps - 1].invert = true;
+        return status;
+    }
+    if (strcmp(type, "WhitespaceSplit") == 0) {
+        return add_split(tokenizer, "\\s", RL_SPLIT_REMOVED, err);
+    }
+    if (strcmp(type, "Punctuation") == 0) {
+        return read_punctuation(tokenizer, value, err);
+    }
+    if (strcmp(type, "CharDelimiterSplit") == 0) {
+        return read_delimiter(tokenizer, value, err);
     }
     return not_covered("pre-tokenizer", value, err);
 }
@@ -330,6 +376,26 @@ static rl_status read_template(rl_tokenizer *tokenizer, const rl_json *value, rl
     return seen ? RL_OK : rl_fail(err, RL_IO, "post-processor 'TemplateProcessing' has no text");
 }
 
+// ["</s>", 2]: a token with its id.
+static rl_status push_pair(rl_tokenizer *tokenizer, const rl_json *pair, rl_ids *to, rl_err *err) {
+    const rl_json *text = rl_json_first(pair);
+    int64_t id;
+    if (text == NULL || !rl_json_integer(rl_json_next(text), &id) || id < 0 ||
+        id >= tokenizer->vocab.n_tokens) {
+        return rl_fail(err, RL_IO, "a post-processor's 'sep' or 'cls' is not a token and its id");
+    }
+    rl_ids_push(to, (int32_t)id);
+    return RL_OK;
+}
+
+static rl_status read_cls_sep(rl_tokenizer *tokenizer, const rl_json *value, rl_err *err) {
+    rl_status status =
+        push_pair(tokenizer, rl_json_get(value, "cls"), &tokenizer->frame_before, err);
+    return status == RL_OK
+               ? push_pair(tokenizer, rl_json_get(value, "sep"), &tokenizer->frame_after, err)
+               : status;
+}
+
 static rl_status post_processor(rl_tokenizer *tokenizer, const rl_json *value, int depth,
                                 rl_err *err) {
     const char *type = type_of(value);
@@ -346,6 +412,9 @@ static rl_status post_processor(rl_tokenizer *tokenizer, const rl_json *value, i
     }
     if (strcmp(type, "TemplateProcessing") == 0) {
         return read_template(tokenizer, value, err);
+    }
+    if (strcmp(type, "RobertaProcessing") == 0 || strcmp(type, "BertProcessing") == 0) {
+        return read_cls_sep(tokenizer, value, err);
     }
     return not_covered("post-processor", value, err);
 }

@@ -254,12 +254,13 @@ static void test_refusals(void **state) {
          "'end_of_word_suffix' is not covered"},
         {MODEL(VOCAB ",\"merges\":[\"a b\"],\"unk_token\":\"?\""), "unk_token '?'"},
         {"{\"model\":{\"type\":\"Unigram\"}}", "'Unigram' is not covered"},
-        {SMALL("\"normalizer\":{\"type\":\"Lowercase\"}"), "normalizer 'Lowercase' is not covered"},
+        {SMALL("\"normalizer\":{\"type\":\"Precompiled\"}"),
+         "normalizer 'Precompiled' is not covered"},
         {SMALL("\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"\\\\w\"},"
                "\"content\":\"\"}"),
          "'\\w' in a pattern is not covered"},
-        {SMALL("\"pre_tokenizer\":{\"type\":\"Whitespace\"}"),
-         "pre-tokenizer 'Whitespace' is not covered"},
+        {SMALL("\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"}"),
+         "pre-tokenizer 'UnicodeScripts' is not covered"},
         {SMALL("\"pre_tokenizer\":{}"), "a pre-tokenizer has no 'type'"},
         {SMALL("\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":"
                "\"ByteLevel\"},{\"type\":\"Digits\"}]}"),
@@ -284,8 +285,10 @@ static void test_refusals(void **state) {
          "'(?m:' in a pattern is not covered"},
         {SMALL("\"decoder\":{\"type\":\"WordPiece\"}"), "decoder 'WordPiece' is not covered"},
         {SMALL("\"decoder\":{\"type\":\"Strip\",\"content\":\"ab\"}"), "decoder 'Strip' needs"},
-        {SMALL("\"post_processor\":{\"type\":\"BertProcessing\"}"),
-         "post-processor 'BertProcessing' is not covered"},
+        {SMALL("\"post_processor\":{\"type\":\"Other\"}"), "post-processor 'Other' is not covered"},
+        {SMALL("\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"a\",0],\"sep\":[\"b\",9]"
+               "}"),
+         "is not a token and its id"},
         {SMALL("\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]}"), "no text"},
         {SMALL("\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{"
                "\"id\":\"<s>\"}}]}"),

@@ -37,6 +37,7 @@ typedef enum rl_char_class {
     RL_CHAR_SPACE
 } rl_char_class;
 rl_char_class rl_unicode_class(uint32_t code);
+bool rl_unicode_is_mark(uint32_t code); // nonspacing: \p{Mn}
 
 /* Appends text with every character in lower case, each on its own (no rule for a final sigma). */
 void rl_unicode_lower(const char *text, size_t text_len, rl_str *out);

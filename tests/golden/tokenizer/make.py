@@ -99,6 +99,22 @@ def variants():
             "special_tokens": {"<s>": {"id": "<s>", "ids": ["<s>"], "tokens": ["<s>"]},
                                "</s>": {"id": "</s>", "ids": ["</s>"], "tokens": ["</s>"]}}}},
     }
+    for name, value in (
+            ("lowercase", {"type": "Lowercase"}),
+            ("strip_both", {"type": "Strip", "strip_left": True, "strip_right": True}),
+            ("strip_left", {"type": "Strip", "strip_left": True, "strip_right": False}),
+            ("no_accents", sequence("normalizers", {"type": "NFD"}, {"type": "StripAccents"}, {"type": "Lowercase"}))):
+        chars[name] = {"normalizer": value}
+    for name, value in (
+            ("whitespace", {"type": "Whitespace"}), ("whitespace_split", {"type": "WhitespaceSplit"}),
+            ("punctuation", {"type": "Punctuation", "behavior": "Isolated"}),
+            ("punctuation_runs", {"type": "Punctuation", "behavior": "Contiguous"}),
+            ("punctuation_next", {"type": "Punctuation", "behavior": "MergedWithNext"}),
+            ("delimiter", {"type": "CharDelimiterSplit", "delimiter": "-"}),
+            ("nested", sequence("pretokenizers", {"type": "WhitespaceSplit"}, sequence(
+                "pretokenizers", {"type": "Punctuation", "behavior": "Removed"},
+                {"type": "Digits", "individual_digits": True})))):
+        chars[name] = {"pre_tokenizer": value}
     for form in ("NFC", "NFD", "NFKC", "NFKD"):
         chars[form] = {"normalizer": {"type": form}}
     for behavior in ("Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"):
@@ -109,6 +125,9 @@ def variants():
         for cut in (True, False):
             space = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": scheme, "split": cut}
             chars[f"metaspace_{scheme}{'_split' * cut}"] = {"pre_tokenizer": space, "decoder": space}
+    for kind in ("RobertaProcessing", "BertProcessing"):
+        chars[kind] = {"post_processor": {"type": kind, "sep": ["</s>", "</s>"], "cls": ["<s>", "<s>"],
+                                          "trim_offsets": True, "add_prefix_space": False}}
     plain = {"pre_tokenizer": byte_level(), "decoder": byte_level()}
     bytes_ = {
         "byte_level": plain,
@@ -134,9 +153,15 @@ def apply(base, patch):
             out["model"].update(value)
         else:
             out[key] = value
+    if (out.get("normalizer") or {}).get("type") == "Strip":  # which leaves nothing of that token
+        for token in out["added_tokens"]:
+            token["content"] = token["content"].strip() or "<wide>"
     ids = {t["content"]: t["id"] for t in out["added_tokens"]}
     for special in ((out.get("post_processor") or {}).get("special_tokens") or {}).values():
         special["ids"] = [ids[i] for i in special["ids"]]
+    for end in ("sep", "cls"):
+        if end in (out.get("post_processor") or {}):
+            out["post_processor"][end][1] = ids[out["post_processor"][end][1]]
     return out
 
 
@@ -148,7 +173,8 @@ def main():
         for variant, patch in patches.items():
             full = apply(base, patch)
             tokenizer = Tokenizer.from_str(json.dumps(full))
-            row = {"name": variant, "base": name, "patch": {k: full[k] for k in patch if k != "model"},
+            row = {"name": variant, "base": name, "patch":
+                   {k: full[k] for k in full if k != "model" and (k in patch or full[k] != base.get(k))},
                    "model": patch.get("model", {}), "ids": [], "framed": [], "plain": [], "decoded": [], "skipped": []}
             for text in TEXTS:
                 tokenizer.encode_special_tokens = False
