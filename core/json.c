@@ -40,6 +40,42 @@ rl_status rl_json_parse(const char *text, size_t text_len, const char *name, rl_
     return rl_json_parse_line(text, text_len, name, 0, out, err);
 }
 
+rl_status rl_json_parse_lean(const char *text, size_t text_len, const char *name, const char *outer,
+                             const char *const *inner, size_t n_inner, rl_json_span *span,
+                             rl_json_doc **out, rl_err *err) {
+    rl_str rest = {0};
+    size_t from = 0;
+    cJSON *root;
+    rl_status status = rl_json_scan_find(text, text_len, name, outer, inner, n_inner, span, err);
+    *out = NULL;
+    if (status != RL_OK) {
+        return status;
+    }
+    for (;;) { // the spans in the order of the text
+        const rl_json_span *next = NULL;
+        for (size_t i = 0; i < n_inner; i++) {
+            bool ahead = span[i].text != NULL && span[i].text >= text + from;
+            next = ahead && (next == NULL || span[i].text < next->text) ? &span[i] : next;
+        }
+        if (next == NULL) {
+            break;
+        }
+        rl_str_append_n(&rest, text + from, (size_t)(next->text - text) - from);
+        rl_str_append(&rest, "null");
+        from = (size_t)(next->text - text) + next->len;
+    }
+    rl_str_append_n(&rest, text + from, text_len - from);
+    root = cJSON_ParseWithLength(rl_str_text(&rest), rest.len);
+    rl_str_release(&rest);
+    if (root == NULL) {
+        return rl_fail(err, RL_MEMORY, "no memory for the JSON text of '%s'; try a smaller file",
+                       name);
+    }
+    *out = rl_alloc(1, sizeof **out);
+    (*out)->root = root;
+    return RL_OK;
+}
+
 rl_status rl_json_read(const char *path, rl_json_doc **out, rl_err *err) {
     rl_map_file file;
     rl_status status = rl_fs_map(path, &file, err);

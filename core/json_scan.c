@@ -20,6 +20,8 @@ enum { NUMBER_MAX = 63 };
  */
 typedef struct frame {
     bool object;
+    bool outer;   // the member whose members are looked for
+    size_t inner; // 1 + the number of the member looked for that it is; 0: none
     uint64_t serial;
 } frame;
 
@@ -35,6 +37,12 @@ typedef struct scanner {
     uint64_t n_objects;
     rl_map *keys;  // made with the first key
     rl_str string; // the last string read, with escapes resolved, behind 8 bytes for the serial
+
+    const char *outer; // NULL: nothing is looked for
+    const char *const *inner;
+    size_t n_inner;
+    rl_json_span *span;
+    frame next; // outer and inner of the value that the last key names
 } scanner;
 
 enum { SERIAL_BYTES = 8 };
@@ -196,7 +204,8 @@ static rl_status scan_escape(scanner *s) {
     return RL_OK;
 }
 
-static rl_status scan_string(scanner *s) {
+/* keep: what stands in it is wanted; a text that is only checked costs half. */
+static rl_status scan_string(scanner *s, bool keep) {
     static const char room[SERIAL_BYTES];
     size_t begin = s->at++;
     rl_str_clear(&s->string);
@@ -213,7 +222,9 @@ static rl_status scan_string(scanner *s) {
                 return fail_at(s, plain + good, "bytes that are not UTF-8, beginning with 0x%02x",
                                (unsigned char)s->text[plain + good]);
             }
-            rl_str_append_n(&s->string, s->text + plain, s->at - plain);
+            if (keep) {
+                rl_str_append_n(&s->string, s->text + plain, s->at - plain);
+            }
         } else if (s->text[s->at] == '\\') {
             rl_status status = scan_escape(s);
             if (status != RL_OK) {
@@ -253,20 +264,38 @@ static rl_status scan_word(scanner *s) {
     return fail_at(s, s->at, "'%.*s' is not a JSON value", (int)n, s->text + s->at);
 }
 
+static bool key_is(const scanner *s, const char *name) {
+    size_t len = strlen(name);
+    return s->string.len == len + SERIAL_BYTES &&
+           memcmp(s->string.ptr + SERIAL_BYTES, name, len) == 0;
+}
+
+/* What the value of the key just read is to those who look for members. */
+static frame follow(const scanner *s) {
+    frame next = {.outer = s->outer != NULL && s->depth == 1 && key_is(s, s->outer)};
+    for (size_t i = 0; s->open[s->depth - 1].outer && i < s->n_inner; i++) {
+        if (key_is(s, s->inner[i])) {
+            next.inner = i + 1;
+        }
+    }
+    return next;
+}
+
 static rl_status scan_key(scanner *s) {
     size_t begin = s->at;
+    bool compared = s->open[s->depth - 1].inner == 0;
     uint64_t serial = s->open[s->depth - 1].serial;
     rl_status status;
     if (!next_is(s, '"')) {
         return fail_expected(s, "a key in double quotes");
     }
-    status = scan_string(s);
+    status = scan_string(s, compared);
     if (status != RL_OK) {
         return status;
     }
     memcpy(s->string.ptr, &serial, SERIAL_BYTES);
     s->keys = s->keys != NULL ? s->keys : rl_map_new(0);
-    if (!rl_map_add(s->keys, s->string.ptr, s->string.len, 0)) {
+    if (compared && !rl_map_add(s->keys, s->string.ptr, s->string.len, 0)) {
         return fail_at(s, begin, "duplicate key '%.100s'", s->string.ptr + SERIAL_BYTES);
     }
     skip_space(s);
@@ -274,14 +303,31 @@ static rl_status scan_key(scanner *s) {
         return fail_expected(s, "':' after a key");
     }
     s->at++;
+    s->next = follow(s);
     return RL_OK;
+}
+
+/* Behind the closing bracket. */
+static void close_frame(scanner *s) {
+    size_t inner = s->open[--s->depth].inner;
+    s->at++;
+    if (inner > 0) {
+        rl_json_span *span = &s->span[inner - 1];
+        span->len = (size_t)(s->text + s->at - span->text);
+    }
 }
 
 static rl_status open_frame(scanner *s, bool object) {
     if (s->depth == RL_JSON_DEPTH) {
         return fail_at(s, s->at, "nested deeper than %d", RL_JSON_DEPTH);
     }
-    s->open[s->depth++] = (frame){.object = object, .serial = s->n_objects++};
+    s->next.object = object;
+    s->next.serial = s->n_objects++;
+    s->open[s->depth++] = s->next;
+    if (s->next.inner > 0) {
+        s->span[s->next.inner - 1].text = s->text + s->at;
+    }
+    s->next = (frame){0};
     s->at++;
     return RL_OK;
 }
@@ -294,15 +340,14 @@ static rl_status scan_value(scanner *s, bool *complete) {
         rl_status status = open_frame(s, close == '}');
         skip_space(s);
         if (status == RL_OK && next_is(s, close)) {
-            s->at++;
-            s->depth--;
+            close_frame(s);
         } else {
             *complete = false;
         }
         return status;
     }
     if (next_is(s, '"')) {
-        return scan_string(s);
+        return scan_string(s, false);
     }
     return next_is(s, '-') || at_digit(s) ? scan_number(s) : scan_word(s);
 }
@@ -323,8 +368,7 @@ static rl_status scan_after_value(scanner *s) {
         if (!next_is(s, object ? '}' : ']')) {
             return fail_expected(s, object ? "',' or '}'" : "',' or ']'");
         }
-        s->at++;
-        s->depth--;
+        close_frame(s);
     }
     return RL_OK;
 }
@@ -360,6 +404,24 @@ static rl_status scan_text(scanner *s) {
 rl_status rl_json_scan(const char *text, size_t text_len, const char *name, int64_t line,
                        rl_err *err) {
     scanner s = {.text = text, .len = text_len, .name = name, .line = line, .err = err};
+    rl_status status = scan_text(&s);
+    rl_map_free(s.keys);
+    rl_str_release(&s.string);
+    return status;
+}
+
+rl_status rl_json_scan_find(const char *text, size_t text_len, const char *name, const char *outer,
+                            const char *const *inner, size_t n_inner, rl_json_span *span,
+                            rl_err *err) {
+    scanner s = {.text = text,
+                 .len = text_len,
+                 .name = name,
+                 .err = err,
+                 .outer = outer,
+                 .inner = inner,
+                 .n_inner = n_inner,
+                 .span = span};
+    memset(span, 0, n_inner * sizeof *span);
     rl_status status = scan_text(&s);
     rl_map_free(s.keys);
     rl_str_release(&s.string);

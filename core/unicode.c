@@ -1,5 +1,6 @@
 #include "rl/core/unicode.h"
 
+#include <string.h>
 #include <utf8proc.h>
 
 #include "rl/core/alloc.h"
@@ -78,7 +79,15 @@ size_t rl_utf8_valid_prefix(const char *text, size_t text_len) {
     size_t at = 0;
     while (at < text_len) {
         uint32_t code;
+        uint64_t eight = 0;
         bool valid;
+        if (at + 8 <= text_len) {
+            memcpy(&eight, text + at, 8);
+            if ((eight & 0x8080808080808080u) == 0) { // ASCII, most of the time
+                at += 8;
+                continue;
+            }
+        }
         size_t n = sequence(text + at, text_len - at, &code, &valid);
         if (!valid) {
             break;

@@ -42,8 +42,7 @@ void rl_bpe_expect(rl_bpe *bpe, size_t n_merges) {
     bpe->merge = rl_alloc(bpe->n_slots, sizeof *bpe->merge);
 }
 
-static rl_bpe_merge *slot_of(const rl_bpe *bpe, int32_t left, int32_t right) {
-    uint64_t pair = (((uint64_t)(uint32_t)left << 32) | (uint32_t)right) + 1;
+static rl_bpe_merge *slot_of(const rl_bpe *bpe, uint64_t pair) {
     uint64_t hash = pair * 0x9e3779b97f4a7c15u;
     size_t i = (size_t)(hash ^ (hash >> 32)) & (bpe->n_slots - 1);
     while (bpe->merge[i].pair != 0 && bpe->merge[i].pair != pair) {
@@ -52,9 +51,31 @@ static rl_bpe_merge *slot_of(const rl_bpe *bpe, int32_t left, int32_t right) {
     return &bpe->merge[i];
 }
 
+static uint64_t pair_of(int32_t left, int32_t right) {
+    return (((uint64_t)(uint32_t)left << 32) | (uint32_t)right) + 1;
+}
+
+static void double_slots(rl_bpe *bpe) {
+    rl_bpe_merge *old = bpe->merge;
+    size_t n_old = bpe->n_slots;
+    bpe->n_slots *= 2;
+    bpe->merge = rl_alloc(bpe->n_slots, sizeof *bpe->merge);
+    for (size_t i = 0; i < n_old; i++) {
+        if (old[i].pair != 0) {
+            *slot_of(bpe, old[i].pair) = old[i];
+        }
+    }
+    rl_free(old);
+}
+
 void rl_bpe_add(rl_bpe *bpe, int32_t left, int32_t right, int32_t rank, int32_t id) {
-    uint64_t pair = (((uint64_t)(uint32_t)left << 32) | (uint32_t)right) + 1;
-    *slot_of(bpe, left, right) = (rl_bpe_merge){pair, rank, id};
+    rl_bpe_merge *slot = slot_of(bpe, pair_of(left, right));
+    if (slot->pair == 0 && ++bpe->n_merges > bpe->n_slots / 2) {
+        double_slots(bpe);
+        slot = slot_of(bpe, pair_of(left, right));
+    }
+    *slot = (rl_bpe_merge){pair_of(left, right), rank, id};
+    bpe->last_made = id;
 }
 
 typedef struct scored {
@@ -168,7 +189,7 @@ static void consider(const rl_bpe *bpe, const char *text, rl_bpe_work *work, int
     const rl_bpe_symbol *left = &work->symbol[at], *right = &work->symbol[left->next];
     rl_bpe_candidate item = {.at = at, .len = left->len + right->len};
     if (bpe->merge != NULL) {
-        const rl_bpe_merge *merge = slot_of(bpe, left->id, right->id);
+        const rl_bpe_merge *merge = slot_of(bpe, pair_of(left->id, right->id));
         if (merge->pair == 0) {
             return;
         }

@@ -23,7 +23,8 @@ typedef struct rl_bpe_merge {
 typedef struct rl_bpe {
     const rl_vocab *vocab;
     rl_bpe_merge *merge; // open addressing over n_slots, a power of two; NULL when ranked by score
-    size_t n_slots;
+    size_t n_slots, n_merges;
+    int32_t last_made; // by the last merge added
     int32_t *score_rank;  // [vocab->n_tokens] -1: never merged into; NULL when there are merges
     bool byte_level;      // symbols start as bytes, byte_id names their characters
     bool byte_fallback;   // characters without a token become the tokens of their bytes
@@ -36,8 +37,7 @@ typedef struct rl_bpe {
 
 void rl_bpe_init(rl_bpe *bpe, const rl_vocab *vocab);
 void rl_bpe_release(rl_bpe *bpe);
-/* Room for n merges; then one call a merge, rank counting up. A repeated pair takes the last rank.
- */
+/* Room for about n merges; then one call a merge. A repeated pair takes the last rank. */
 void rl_bpe_expect(rl_bpe *bpe, size_t n_merges);
 void rl_bpe_add(rl_bpe *bpe, int32_t left, int32_t right, int32_t rank, int32_t id);
 /* Ranks tokens by falling score; only tokens with RL_TOKEN_MODEL can be merged into. */

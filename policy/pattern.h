@@ -13,6 +13,15 @@
 #define RL_PATTERN_GPT2                                                                            \
     "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
+/* Every number a piece, runs of letters with one sign before them: Qwen 2 to 3, and with digits in
+ * threes cl100k, Llama 3 and OLMo 2. */
+#define RL_PATTERN_ANY_CASE "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define RL_PATTERN_CL100K_TAIL(digits)                                                             \
+    "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                                                       \
+    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define RL_PATTERN_QWEN   RL_PATTERN_ANY_CASE RL_PATTERN_CL100K_TAIL("\\p{N}")
+#define RL_PATTERN_CL100K RL_PATTERN_ANY_CASE RL_PATTERN_CL100K_TAIL("\\p{N}{1,3}")
+
 /* \w of Rust's regular expressions, inside brackets: Alphabetic (letters, letter numbers, circled
  * letters), marks, decimal digits, connectors and the two joiners. */
 #define RL_PATTERN_WORD                                                                            \

@@ -6,11 +6,7 @@
 #include "policy/pattern.h"
 #include "rl/core/unicode.h"
 
-#define CL100K_TAIL(digits)                                                                        \
-    "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                                                       \
-    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define ANY_CASE "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define ASCII    "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
+#define ASCII "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
 
 rl_scan_kind rl_scan_of(const char *pattern) {
     static const struct {
@@ -20,10 +16,10 @@ rl_scan_kind rl_scan_of(const char *pattern) {
         {RL_PATTERN_GPT2, RL_SCAN_GPT2},
         {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
          RL_SCAN_GPT2},
-        {ANY_CASE CL100K_TAIL("\\p{N}{1,3}"), RL_SCAN_CL100K},
-        {ANY_CASE CL100K_TAIL("\\p{N}"), RL_SCAN_QWEN},
-        {ASCII CL100K_TAIL("\\p{N}{1,3}"), RL_SCAN_CL100K_C},
-        {ASCII CL100K_TAIL("\\p{N}"), RL_SCAN_QWEN_C},
+        {RL_PATTERN_CL100K, RL_SCAN_CL100K},
+        {RL_PATTERN_QWEN, RL_SCAN_QWEN},
+        {ASCII RL_PATTERN_CL100K_TAIL("\\p{N}{1,3}"), RL_SCAN_CL100K_C},
+        {ASCII RL_PATTERN_CL100K_TAIL("\\p{N}"), RL_SCAN_QWEN_C},
         {"\\p{N}", RL_SCAN_NUMBER},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {

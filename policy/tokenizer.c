@@ -46,8 +46,7 @@ rl_status rl_tokenizer_add(rl_tokenizer *tokenizer, rl_added added, bool normali
         added.len = text.len;
         rl_added_put(&tokenizer->normalized, added);
         // It also decodes to what it was found as.
-        tokenizer->vocab.token[added.id].text = added.text;
-        tokenizer->vocab.token[added.id].len = (uint32_t)added.len;
+        tokenizer->vocab.token[added.id].shown = added.text;
     }
     rl_str_release(&text);
     return status;
@@ -190,7 +189,11 @@ void rl_tokenizer_decode(const rl_tokenizer *tokenizer, const int32_t *token, in
             continue;
         }
         size_t begin = tokens.text.len;
-        rl_str_append_n(&tokens.text, one->text, one->len);
+        if (one->shown != NULL) {
+            rl_str_append(&tokens.text, one->shown);
+        } else {
+            rl_str_append_n(&tokens.text, one->text, one->len);
+        }
         rl_pieces_add(&tokens, begin, tokens.text.len);
     }
     rl_detokenizer_run(&tokenizer->detokenizer, &tokens, &spare, out);

@@ -3,13 +3,11 @@
 
 #include "policy/gguf_pre.h"
 #include "policy/pattern.h"
-#include "policy/tokenizer_parts.h"
+#include "policy/tokenizer_forms.h"
 #include "rl/core/alloc.h"
 #include "rl/core/unicode.h"
 
 enum { KIND_NORMAL = 1, KIND_UNKNOWN = 2, KIND_CONTROL = 3, KIND_USER = 4, KIND_BYTE = 6 };
-
-#define MARK "\xe2\x96\x81" // U+2581, SentencePiece's space
 
 // The text of a key in the tokenizer's arena, or NULL.
 static const char *text_of(rl_tokenizer *tokenizer, const rl_gguf *file, const char *key) {
@@ -161,23 +159,7 @@ static rl_status read_sentencepiece(rl_tokenizer *tokenizer, const rl_gguf *file
         unk >= 0 && unk < tokenizer->vocab.n_tokens) {
         tokenizer->bpe.unk = (int32_t)unk;
     }
-    if (prefix) {
-        rl_normalizer_add(&tokenizer->normalizer,
-                          (rl_rewrite){.kind = RL_REWRITE_PREPEND, .content = MARK});
-    }
-    rl_normalizer_add(&tokenizer->normalizer,
-                      (rl_rewrite){.kind = RL_REWRITE_REPLACE, .literal = " ", .content = MARK});
-    rl_detokenizer *detoken = &tokenizer->detokenizer;
-    rl_detokenizer_add(
-        detoken, (rl_detoken_stage){
-                     .kind = RL_DETOKEN_REPLACE,
-                     .replace = {.kind = RL_REWRITE_REPLACE, .literal = MARK, .content = " "}});
-    rl_detokenizer_add(detoken, (rl_detoken_stage){.kind = RL_DETOKEN_BYTE_FALLBACK});
-    rl_detokenizer_add(detoken, (rl_detoken_stage){.kind = RL_DETOKEN_FUSE});
-    if (prefix) {
-        rl_detokenizer_add(
-            detoken, (rl_detoken_stage){.kind = RL_DETOKEN_STRIP, .content = " ", .start = 1});
-    }
+    rl_add_sentencepiece_rules(tokenizer, prefix);
     return status;
 }
 

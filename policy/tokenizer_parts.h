@@ -28,9 +28,15 @@ struct rl_tokenizer {
 
 /* An empty tokenizer, to be filled by a loader. */
 rl_tokenizer *rl_tokenizer_new(const char *name);
-/* What rl_tokenizer_load makes of tokenizer.json alone; name appears in errors. */
-rl_status rl_tokenizer_from_json(const rl_json *root, const char *name, rl_tokenizer **out,
-                                 rl_err *err) RL_MUST_USE;
+/* What rl_tokenizer_load makes of the text of tokenizer.json alone; name appears in errors. */
+rl_status rl_tokenizer_from_text(const char *text, size_t text_len, const char *name,
+                                 rl_tokenizer **out, rl_err *err) RL_MUST_USE;
+/* One {"content", "special", "lstrip", ...} under its id. */
+rl_status rl_tokenizer_read_added(rl_tokenizer *tokenizer, const rl_json *item, int64_t id,
+                                  rl_err *err) RL_MUST_USE;
+/* text[0, left_len) and the rest of text merge into text, all three of the vocabulary. */
+rl_status rl_tokenizer_put_merge(rl_tokenizer *tokenizer, const char *text, size_t left_len,
+                                 size_t text_len, int32_t rank, rl_err *err) RL_MUST_USE;
 /* Registers a token that is looked for in the text; the vocabulary must hold its id, the
  * normalizer must stand. */
 rl_status rl_tokenizer_add(rl_tokenizer *tokenizer, rl_added added, bool normalized,

@@ -2,20 +2,74 @@
 
 #include <string.h>
 
+#include "policy/word_cache.h"
 #include "rl/core/alloc.h"
+
+enum { TEXT_BLOCK = 1 << 16 }; // texts share blocks: an arena aligns every piece widely
 
 void rl_vocab_init(rl_vocab *vocab, rl_arena *arena, size_t expected) {
     *vocab = (rl_vocab){
         .limit = (int32_t)(expected < 1u << 28 ? 2 * expected + 4096 : 1u << 29),
-        .ids = rl_map_new(expected),
+        .n_slots = 64,
         .arena = arena,
     };
+    while (vocab->n_slots < 2 * expected) {
+        vocab->n_slots *= 2;
+    }
+    vocab->slot = rl_alloc(vocab->n_slots, sizeof *vocab->slot);
+    memset(vocab->slot, 0xff, vocab->n_slots * sizeof *vocab->slot);
 }
 
 void rl_vocab_release(rl_vocab *vocab) {
     rl_free(vocab->token);
-    rl_map_free(vocab->ids);
+    rl_free(vocab->slot);
     *vocab = (rl_vocab){0};
+}
+
+// The slot that holds the text's id, or the free one where it belongs.
+static int32_t *slot_of(const rl_vocab *vocab, const char *text, size_t text_len, uint32_t hash) {
+    for (size_t i = hash & (vocab->n_slots - 1);; i = (i + 1) & (vocab->n_slots - 1)) {
+        int32_t id = vocab->slot[i];
+        if (id < 0) {
+            return &vocab->slot[i];
+        }
+        const rl_token *token = &vocab->token[id];
+        if (token->hash == hash && token->len == text_len &&
+            (text_len == 0 || memcmp(token->text, text, text_len) == 0)) {
+            return &vocab->slot[i];
+        }
+    }
+}
+
+static void double_slots(rl_vocab *vocab) {
+    vocab->n_slots *= 2;
+    rl_free(vocab->slot);
+    vocab->slot = rl_alloc(vocab->n_slots, sizeof *vocab->slot);
+    memset(vocab->slot, 0xff, vocab->n_slots * sizeof *vocab->slot);
+    for (int32_t id = 0; id < vocab->n_tokens; id++) {
+        const rl_token *token = &vocab->token[id];
+        if (token->text != NULL) {
+            *slot_of(vocab, token->text, token->len, token->hash) = id;
+        }
+    }
+}
+
+static const char *keep(rl_vocab *vocab, const char *text, size_t text_len) {
+    if (text_len >= TEXT_BLOCK / 4) {
+        return rl_arena_strndup(vocab->arena, text, text_len);
+    }
+    if (vocab->block_left <= text_len) {
+        vocab->block = rl_arena_alloc(vocab->arena, TEXT_BLOCK, 1);
+        vocab->block_left = TEXT_BLOCK;
+    }
+    char *kept = vocab->block;
+    if (text_len > 0) {
+        memcpy(kept, text, text_len);
+    }
+    kept[text_len] = '\0';
+    vocab->block += text_len + 1;
+    vocab->block_left -= text_len + 1;
+    return kept;
 }
 
 static void grow(rl_vocab *vocab, int32_t n_tokens) {
@@ -53,15 +107,24 @@ rl_status rl_vocab_put(rl_vocab *vocab, int64_t id, const char *text, size_t tex
         old->flags |= flags;
         return RL_OK;
     }
-    if (!rl_map_add(vocab->ids, text, text_len, id)) {
-        return rl_fail(err, RL_IO, "token '%.*s' has two ids, %lld and %lld", show, text,
-                       (long long)rl_vocab_find(vocab, text, text_len), (long long)id);
+    uint32_t hash = (uint32_t)rl_word_hash(text, text_len);
+    if (vocab->n_used >= vocab->n_slots / 2) {
+        double_slots(vocab);
+    }
+    int32_t *slot = slot_of(vocab, text, text_len, hash);
+    if (*slot >= 0) {
+        return rl_fail(err, RL_IO, "token '%.*s' has two ids, %d and %lld", show, text, (int)*slot,
+                       (long long)id);
     }
     if (id >= vocab->n_tokens) {
         grow(vocab, (int32_t)id + 1);
     }
-    vocab->token[id] =
-        (rl_token){rl_arena_strndup(vocab->arena, text, text_len), (uint32_t)text_len, flags};
+    *slot = (int32_t)id;
+    vocab->n_used++;
+    vocab->token[id] = (rl_token){.text = keep(vocab, text, text_len),
+                                  .len = (uint32_t)text_len,
+                                  .hash = hash,
+                                  .flags = flags};
     if (vocab->max_len < text_len) {
         vocab->max_len = (uint32_t)text_len;
     }
@@ -69,8 +132,19 @@ rl_status rl_vocab_put(rl_vocab *vocab, int64_t id, const char *text, size_t tex
 }
 
 int32_t rl_vocab_find(const rl_vocab *vocab, const char *text, size_t text_len) {
-    int64_t id;
-    return rl_map_get(vocab->ids, text, text_len, &id) ? (int32_t)id : -1;
+    return *slot_of(vocab, text, text_len, (uint32_t)rl_word_hash(text, text_len));
+}
+
+int32_t rl_vocab_find_near(const rl_vocab *vocab, const char *text, size_t text_len,
+                           int32_t guess) {
+    if (guess >= 0 && guess < vocab->n_tokens) {
+        const rl_token *token = &vocab->token[guess];
+        if (token->text != NULL && token->len == text_len && text_len > 0 &&
+            memcmp(token->text, text, text_len) == 0) {
+            return guess;
+        }
+    }
+    return rl_vocab_find(vocab, text, text_len);
 }
 
 int32_t rl_vocab_find_model(const rl_vocab *vocab, const char *text, size_t text_len) {

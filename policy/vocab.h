@@ -9,7 +9,6 @@
 #include <stdint.h>
 
 #include "rl/core/arena.h"
-#include "rl/core/map.h"
 #include "rl/core/status.h"
 
 typedef enum rl_token_flags {
@@ -18,8 +17,9 @@ typedef enum rl_token_flags {
 } rl_token_flags;
 
 typedef struct rl_token {
-    const char *text; // NULL where the id is free
-    uint32_t len;
+    const char *text;  // NULL where the id is free
+    const char *shown; // what it decodes to where that is not its text, else NULL
+    uint32_t len, hash;
     unsigned flags;
 } rl_token;
 
@@ -28,10 +28,14 @@ typedef struct rl_vocab {
     int32_t n_tokens;
     uint32_t max_len; // of the longest text
     int32_t limit;    // ids lie below it, so that one hostile id cannot ask for gigabytes
-    rl_map *ids;      // text -> id
-    rl_arena *arena;  // holds the texts
+    int32_t *slot;    // [n_slots] ids by the hash of their text, -1 where free; a power of two
+    size_t n_slots, n_used;
+    rl_arena *arena; // holds the texts, many to a block
+    char *block;
+    size_t block_left;
 } rl_vocab;
 
+/* Room for about `expected` tokens; ids up to twice as many are taken. */
 void rl_vocab_init(rl_vocab *vocab, rl_arena *arena, size_t expected);
 void rl_vocab_release(rl_vocab *vocab);
 /* Adds a token, or adds flags to one that is there with the same id and text. */
@@ -39,6 +43,9 @@ rl_status rl_vocab_put(rl_vocab *vocab, int64_t id, const char *text, size_t tex
                        unsigned flags, rl_err *err) RL_MUST_USE;
 /* -1 when there is none. */
 int32_t rl_vocab_find(const rl_vocab *vocab, const char *text, size_t text_len);
+/* rl_vocab_find where the answer is probably `guess`, any number: right guesses cost next to
+ * nothing. */
+int32_t rl_vocab_find_near(const rl_vocab *vocab, const char *text, size_t text_len, int32_t guess);
 /* The same among tokens that the model itself may produce. */
 int32_t rl_vocab_find_model(const rl_vocab *vocab, const char *text, size_t text_len);
 

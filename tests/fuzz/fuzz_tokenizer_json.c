@@ -15,15 +15,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     rl_json_doc *doc = NULL;
     rl_tokenizer *tokenizer = NULL;
     rl_err err = {""};
-    rl_status status = rl_json_parse((const char *)data, size, "input", &doc, &err);
-    if (status == RL_OK) {
-        status = rl_tokenizer_from_json(rl_json_root(doc), "input", &tokenizer, &err);
-    }
+    rl_status status = rl_tokenizer_from_text((const char *)data, size, "input", &tokenizer, &err);
     if (status != RL_OK) {
         RL_ASSERT(err.text[0] != '\0' && tokenizer == NULL);
-        rl_json_free(doc);
         return 0;
     }
+    status = rl_json_parse((const char *)data, size, "input", &doc, &err);
+    const rl_json *first = status == RL_OK ? rl_json_first(rl_json_root(doc)) : NULL;
     rl_arena *arena = rl_arena_new(0);
     int32_t *ids, n;
     unsigned flags = RL_ENCODE_SPECIALS | RL_ENCODE_FRAME;
@@ -34,7 +32,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         rl_str_release(&out);
     }
     // The file's own first text stands in for a chat template.
-    const rl_json *first = rl_json_first(rl_json_root(doc));
     tokenizer->chat_template = rl_json_text(first, NULL);
     rl_chat *chat = NULL;
     if (rl_chat_new(tokenizer, &chat, &err) == RL_OK) {

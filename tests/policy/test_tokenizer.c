@@ -7,28 +7,7 @@
 #include "rl/core/json.h"
 #include "rl/core/rng.h"
 #include "rl/core/unicode.h"
-#include "tests/support/support.h"
-
-static void assert_ids(const int32_t *ids, int32_t n, const rl_json *want, const char *name,
-                       const char *text) {
-    bool same = (size_t)n == rl_json_count(want);
-    const rl_json *item = rl_json_first(want);
-    for (int32_t i = 0; i < n && same; i++, item = rl_json_next(item)) {
-        same = rl_json_number(item, -1.0) == (double)ids[i];
-    }
-    if (!same) {
-        rl_str line = {0};
-        rl_str_appendf(&line, "%s: \"%s\" gave", name, text);
-        for (int32_t i = 0; i < n; i++) {
-            rl_str_appendf(&line, " %d", (int)ids[i]);
-        }
-        rl_str_append(&line, ", not ");
-        rl_json_print(want, &line);
-        print_error("%s\n", line.ptr);
-        rl_str_release(&line);
-        fail();
-    }
-}
+#include "tests/support/tokenizer.h"
 
 static void encode_and_compare(const rl_tokenizer *tokenizer, const char *text, size_t text_len,
                                unsigned flags, const rl_json *want, const char *name,
@@ -36,8 +15,8 @@ static void encode_and_compare(const rl_tokenizer *tokenizer, const char *text, 
     rl_arena *arena = rl_arena_new(0);
     rl_err err;
     int32_t *ids, n;
+    rl_test_encodes(tokenizer, text, text_len, flags, want, name);
     assert_ok(rl_tokenizer_encode(tokenizer, text, text_len, flags, arena, &ids, &n, &err));
-    assert_ids(ids, n, want, name, text);
     if (decoded != NULL) {
         rl_str_clear(decoded);
         rl_tokenizer_decode(tokenizer, ids, n, skip_special, decoded);
@@ -45,63 +24,13 @@ static void encode_and_compare(const rl_tokenizer *tokenizer, const char *text, 
     rl_arena_free(arena);
 }
 
-// Reads a file whose texts may hold a NUL, which the parser refuses: it stands as U+E000 here.
-static rl_json_doc *read_with_nul(const char *path) {
-    rl_arena *arena = rl_arena_new(0);
-    rl_json_doc *doc = NULL;
-    char *bytes;
-    size_t len;
-    rl_err err;
-    assert_ok(rl_fs_read(path, arena, &bytes, &len, &err));
-    for (char *at = bytes; (at = strstr(at, "\\u0000")) != NULL;) {
-        memcpy(at, "\\ue000", 6);
-    }
-    assert_ok(rl_json_parse(bytes, len, path, &doc, &err));
-    rl_arena_free(arena);
-    return doc;
-}
-
-static void put_nul_back(const char *text, rl_str *out) {
-    rl_str_clear(out);
-    for (; *text != '\0'; text++) {
-        bool nul = rl_text_starts(text, "\xee\x80\x80");
-        rl_str_append_char(out, nul ? '\0' : *text);
-        text += nul ? 2 : 0;
-    }
-}
-
-// Every text of an oracle file: its ids, and back to the text where `exact` says the vocabulary
-// and the normalizer lose nothing.
-static void check_oracle(const rl_tokenizer *tokenizer, const char *path, bool exact) {
-    rl_json_doc *doc = read_with_nul(path);
-    rl_str text = {0}, decoded = {0};
-    assert_int_equal(rl_json_count(rl_json_root(doc)), 50);
-    for (const rl_json *item = rl_json_first(rl_json_root(doc)); item != NULL;
-         item = rl_json_next(item)) {
-        put_nul_back(rl_json_text(rl_json_get(item, "text"), NULL), &text);
-        encode_and_compare(tokenizer, rl_str_text(&text), text.len, RL_ENCODE_SPECIALS,
-                           rl_json_get(item, "ids"), path, &decoded, false);
-        if (exact) {
-            assert_int_equal(decoded.len, text.len);
-            assert_memory_equal(rl_str_text(&decoded), rl_str_text(&text), text.len);
-        }
-    }
-    rl_str_release(&text);
-    rl_str_release(&decoded);
-    rl_json_free(doc);
-}
-
-static rl_tokenizer *load(const char *folder) {
-    rl_tokenizer *tokenizer = NULL;
-    rl_err err;
-    assert_ok(rl_tokenizer_load(folder, &tokenizer, &err));
-    return tokenizer;
-}
-
 static void test_stories(void **state) {
     (void)state;
-    rl_tokenizer *tokenizer = load(rl_golden("tokenizer/stories260K"));
-    check_oracle(tokenizer, rl_golden("tokenizer/stories260K/oracle.json"), true);
+    rl_tokenizer *tokenizer = rl_test_tokenizer(rl_golden("tokenizer/stories260K"));
+    assert_int_equal(rl_test_oracle(tokenizer, "stories260K",
+                                    rl_golden("tokenizer/stories260K/oracle.json"),
+                                    RL_ENCODE_SPECIALS, true, 0),
+                     50);
     assert_int_equal(rl_tokenizer_vocab(tokenizer), 512);
     assert_int_equal(rl_tokenizer_bos(tokenizer), 1);
     assert_int_equal(rl_tokenizer_eos(tokenizer), 2);
@@ -109,30 +38,6 @@ static void test_stories(void **state) {
     assert_int_equal(rl_tokenizer_id(tokenizer, "no such token"), -1);
     assert_null(rl_tokenizer_chat_template(tokenizer));
     rl_tokenizer_free(tokenizer);
-}
-
-static void test_shared_oracles(void **state) {
-    (void)state;
-    static const struct {
-        const char *name;
-        bool exact;
-    } cases[] = {
-        {"smollm2", false},                               // some bytes have no token
-        {"gpt2", true},         {"qwen3", false},         // NFC
-        {"olmo2-dolma2", true}, {"olmo-gpt-neox", false}, // NFC
-    };
-    for (size_t i = 0; i < RL_COUNT(cases); i++) {
-        char folder[64], oracle[64];
-        snprintf(folder, sizeof folder, "models/tokenizers/%s", cases[i].name);
-        snprintf(oracle, sizeof oracle, "data/tokenizer-golden/oracle/%s.json", cases[i].name);
-        if (rl_shared(folder) == NULL || rl_shared(oracle) == NULL) {
-            rl_test_skip_shared(folder);
-            continue;
-        }
-        rl_tokenizer *tokenizer = load(rl_shared(folder));
-        check_oracle(tokenizer, rl_shared(oracle), cases[i].exact);
-        rl_tokenizer_free(tokenizer);
-    }
 }
 
 // A variant of tests/golden/tokenizer/variants.json as a tokenizer: its base with the patched
@@ -161,7 +66,7 @@ static rl_tokenizer *load_variant(const char *folder, const rl_json *base, const
     assert_ok(rl_fs_write(rl_path_join(arena, folder, "tokenizer.json"), text.ptr, text.len, &err));
     rl_arena_free(arena);
     rl_str_release(&text);
-    return load(folder);
+    return rl_test_tokenizer(folder);
 }
 
 static const rl_json *item_at(const rl_json *list, size_t i) {
@@ -346,7 +251,7 @@ static void test_config(void **state) {
     rl_tokenizer_free(tokenizer);
     path = rl_path_join(arena, folder, "chat_template.jinja");
     assert_ok(rl_fs_write(path, "file", 4, &err));
-    tokenizer = load(folder);
+    tokenizer = rl_test_tokenizer(folder);
     assert_string_equal(rl_tokenizer_chat_template(tokenizer), "file");
     rl_tokenizer_free(tokenizer);
     rl_arena_free(arena);
@@ -357,7 +262,7 @@ static void test_config(void **state) {
 static void test_plain_text(void **state) {
     (void)state;
     static const char text[] = "a</s><s>";
-    rl_tokenizer *tokenizer = load(rl_golden("tokenizer/stories260K"));
+    rl_tokenizer *tokenizer = rl_test_tokenizer(rl_golden("tokenizer/stories260K"));
     rl_arena *arena = rl_arena_new(0);
     rl_str back = {0};
     rl_err err;
@@ -393,7 +298,7 @@ static void test_plain_text(void **state) {
 // Random text of any characters comes back from a vocabulary with byte fallback.
 static void test_round_trip(void **state) {
     (void)state;
-    rl_tokenizer *tokenizer = load(rl_golden("tokenizer/stories260K"));
+    rl_tokenizer *tokenizer = rl_test_tokenizer(rl_golden("tokenizer/stories260K"));
     rl_arena *arena = rl_arena_new(0);
     rl_rng rng = {.seed = rl_test_seed(), .purpose = RL_RNG_TEST};
     rl_str text = {0}, back = {0};
@@ -427,7 +332,7 @@ static void test_round_trip(void **state) {
 // One piece of 300,000 characters: quadratic merging would run into the test's time limit.
 static void test_long_piece(void **state) {
     (void)state;
-    rl_tokenizer *tokenizer = load(rl_golden("tokenizer/stories260K"));
+    rl_tokenizer *tokenizer = rl_test_tokenizer(rl_golden("tokenizer/stories260K"));
     rl_arena *arena = rl_arena_new(0);
     rl_str text = {0}, back = {0};
     rl_err err;
@@ -445,94 +350,12 @@ static void test_long_piece(void **state) {
     rl_tokenizer_free(tokenizer);
 }
 
-static rl_tokenizer *load_gguf(const char *path) {
-    rl_gguf *file = NULL;
-    rl_tokenizer *tokenizer = NULL;
-    rl_err err;
-    assert_ok(rl_gguf_open(path, &file, &err));
-    assert_ok(rl_tokenizer_from_gguf(file, &tokenizer, &err));
-    rl_gguf_close(file); // the tokenizer keeps nothing of it
-    return tokenizer;
-}
-
-static void test_gguf_smollm2(void **state) {
-    (void)state;
-    const char *path = getenv("RL_SMOLLM2_GGUF");
-    const char *oracle = rl_shared("data/tokenizer-golden/oracle/smollm2.json");
-    if (path == NULL || oracle == NULL) {
-        print_message("skipped: RL_SMOLLM2_GGUF does not name SmolLM2's GGUF\n");
-        return;
-    }
-    rl_tokenizer *tokenizer = load_gguf(path);
-    check_oracle(tokenizer, oracle, false);
-    assert_int_equal(rl_tokenizer_vocab(tokenizer), 49152);
-    assert_int_equal(rl_tokenizer_eos(tokenizer), rl_tokenizer_id(tokenizer, "<|im_end|>"));
-    assert_non_null(rl_tokenizer_chat_template(tokenizer));
-    rl_tokenizer_free(tokenizer);
-}
-
-// llama.cpp's own cases: texts between marker lines, a line of ids for each.
-static void check_llama_cpp(const char *gguf, const char *inp, const char *out) {
-    static const char marker[] = "\n__ggml_vocab_test__\n";
-    rl_tokenizer *tokenizer = load_gguf(gguf);
-    rl_arena *arena = rl_arena_new(0);
-    char *text, *line;
-    size_t len;
-    rl_err err;
-    int n_cases = 0;
-    assert_ok(rl_fs_read(inp, arena, &text, &len, &err));
-    assert_ok(rl_fs_read(out, arena, &line, &len, &err));
-    for (char *end; (end = strstr(text, marker)) != NULL; n_cases++) {
-        int32_t *ids, n;
-        assert_ok(rl_tokenizer_encode(tokenizer, text, (size_t)(end - text), RL_ENCODE_PLAIN, arena,
-                                      &ids, &n, &err));
-        for (int32_t i = 0; i < n; i++) {
-            char *next;
-            long want = strtol(line, &next, 10);
-            if (next == line || ids[i] != want) {
-                fail_msg("%s, text %d '%.*s': id %d is %d, not %ld", gguf, n_cases,
-                         (int)(end - text), text, (int)i, (int)ids[i], want);
-            }
-            line = next;
-        }
-        while (*line == ' ') {
-            line++;
-        }
-        assert_int_equal(*line, '\n');
-        line++;
-        text = end + strlen(marker);
-    }
-    assert_true(n_cases > 40);
-    rl_arena_free(arena);
-    rl_tokenizer_free(tokenizer);
-}
-
-static void test_gguf_vocabularies(void **state) {
-    (void)state;
-    static const char *const names[] = {"gpt-2", "phi-3"};
-    for (size_t i = 0; i < RL_COUNT(names); i++) {
-        char gguf[96], inp[96], out[96];
-        snprintf(gguf, sizeof gguf, "models/vocab-gguf/ggml-vocab-%s.gguf", names[i]);
-        snprintf(inp, sizeof inp, "data/tokenizer-golden/llama.cpp/ggml-vocab-%s.gguf.inp",
-                 names[i]);
-        snprintf(out, sizeof out, "data/tokenizer-golden/llama.cpp/ggml-vocab-%s.gguf.out",
-                 names[i]);
-        if (rl_shared(gguf) == NULL || rl_shared(inp) == NULL || rl_shared(out) == NULL) {
-            rl_test_skip_shared(gguf);
-            continue;
-        }
-        check_llama_cpp(rl_shared(gguf), rl_shared(inp), rl_shared(out));
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stories),           cmocka_unit_test(test_variants),
-        cmocka_unit_test(test_shared_oracles),    cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_missing_files),     cmocka_unit_test(test_config),
-        cmocka_unit_test(test_plain_text),        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_long_piece),        cmocka_unit_test(test_gguf_smollm2),
-        cmocka_unit_test(test_gguf_vocabularies),
+        cmocka_unit_test(test_stories),    cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_missing_files),
+        cmocka_unit_test(test_config),     cmocka_unit_test(test_plain_text),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_long_piece),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,6 +57,43 @@ bool rl_json_integer(const rl_json *value, int64_t *out);
 void rl_json_print(const rl_json *value, rl_str *out);
 
 /*
+ * Lists and objects that are too large for a tree, such as a vocabulary: rl_json_parse_lean checks
+ * the whole text as strictly as ever, but leaves out of the tree the members inner[i] of the
+ * outermost object's member `outer` (null stands there) and gives their places instead, with text
+ * NULL where there is no such list or object. A walk then goes over one of them in a single pass.
+ * Keys directly inside a span are not compared with each other. The text must outlive the spans.
+ */
+typedef struct rl_json_span {
+    const char *text;
+    size_t len;
+} rl_json_span;
+rl_status rl_json_parse_lean(const char *text, size_t text_len, const char *name, const char *outer,
+                             const char *const *inner, size_t n_inner, rl_json_span *span,
+                             rl_json_doc **out, rl_err *err) RL_MUST_USE;
+
+typedef enum rl_json_event {
+    RL_JSON_AT_END,
+    RL_JSON_AT_OPEN, // of a list or object, the span's own first
+    RL_JSON_AT_CLOSE,
+    RL_JSON_AT_KEY,    // text
+    RL_JSON_AT_TEXT,   // text
+    RL_JSON_AT_NUMBER, // text, as written
+    RL_JSON_AT_WORD,   // text: true, false or null
+} rl_json_event;
+
+/* Begin with {.at = span.text, .end = span.text + span.len}; release at the end. */
+typedef struct rl_json_walk {
+    const char *at, *end;
+    const char *text; // of the last event, not terminated; until the next
+    size_t text_len;
+    rl_str copy; // of a text with escapes
+} rl_json_walk;
+rl_json_event rl_json_walk_next(rl_json_walk *walk);
+/* rl_json_integer of the number just met. */
+bool rl_json_walk_integer(const rl_json_walk *walk, int64_t *out);
+void rl_json_walk_release(rl_json_walk *walk);
+
+/*
  * Writing. Calls append to `out`; commas are placed by the writer, nesting is the caller's duty.
  * key is NULL inside lists. Doubles print the shortest text that reads back to the same double; NaN
  * and infinities print null.

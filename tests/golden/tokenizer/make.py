@@ -140,6 +140,8 @@ def variants():
             "pretokenizers", {"type": "Digits", "individual_digits": False}, byte_level(prefix=True))),
         "byte_level_ignore_merges": dict(plain, model={"ignore_merges": True}),
         "byte_level_nfc": dict(plain, normalizer={"type": "NFC"}),
+        "qwen2": dict(plain, normalizer={"type": "NFC"}, pre_tokenizer=sequence(
+            "pretokenizers", split({"Regex": QWEN}, "Isolated"), byte_level(regex=False))),
         "qwen": dict(plain, pre_tokenizer=sequence(
             "pretokenizers", split({"Regex": QWEN}, "Isolated"), byte_level(regex=False))),
     }
