@@ -191,3 +191,11 @@ void rl_unicode_lower(const char *text, size_t text_len, rl_str *out) {
         at += (size_t)n;
     }
 }
+
+uint32_t rl_unicode_to_upper(uint32_t code) {
+    return (uint32_t)utf8proc_toupper((utf8proc_int32_t)code);
+}
+
+uint32_t rl_unicode_to_lower(uint32_t code) {
+    return (uint32_t)utf8proc_tolower((utf8proc_int32_t)code);
+}

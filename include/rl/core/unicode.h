@@ -19,6 +19,10 @@ size_t rl_utf8_valid_prefix(const char *text, size_t text_len);
 /* Appends text with each invalid byte sequence replaced by U+FFFD, as WHATWG decoders do. */
 void rl_utf8_repair(const char *text, size_t text_len, rl_str *out);
 
+/* The one character that is code in the other case; code itself where there is none. */
+uint32_t rl_unicode_to_upper(uint32_t code);
+uint32_t rl_unicode_to_lower(uint32_t code);
+
 typedef enum rl_unicode_form {
     RL_UNICODE_NFC,
     RL_UNICODE_NFD,
