@@ -1,4 +1,6 @@
 /* Which parameters each block multiplies by: the rows of the family, by their roles. */
+#include <math.h>
+
 #include "policy/model.h"
 #include "rl/core/assert.h"
 
@@ -71,6 +73,7 @@ void rl_policy_bind(rl_policy *policy) {
     const rl_param *head = config->tied ? embed : norm + 1;
     policy->embed = embed->value;
     policy->d_embed = embed->grad;
+    policy->embed_scale = policy->family->scales_embedding ? sqrtf((float)config->width) : 1;
     policy->final_norm = (rl_norm){
         .weight = norm->value, .d_weight = norm->grad, .offset = policy->family->norm_offset};
     policy->head = (rl_linear){.weight = head->value, .d_weight = head->grad};

@@ -67,12 +67,26 @@ static rl_tensor normed(const rl_policy *policy, const rl_norm *norm, rl_tensor 
 }
 
 static void activate(const rl_policy *policy, rl_tensor hidden, rl_tensor gate_up) {
-    rl_op_swiglu(policy->be, hidden, gate_up);
+    switch (policy->family->activation) {
+    case RL_ACT_SILU:
+        rl_op_swiglu(policy->be, hidden, gate_up);
+        break;
+    case RL_ACT_GELU_TANH:
+        rl_op_geglu(policy->be, hidden, gate_up);
+        break;
+    }
 }
 
 static void activate_back(const rl_policy *policy, rl_tensor d_gate_up, rl_tensor d_hidden,
                           rl_tensor gate_up) {
-    rl_op_swiglu_back(policy->be, d_gate_up, d_hidden, gate_up);
+    switch (policy->family->activation) {
+    case RL_ACT_SILU:
+        rl_op_swiglu_back(policy->be, d_gate_up, d_hidden, gate_up);
+        break;
+    case RL_ACT_GELU_TANH:
+        rl_op_geglu_back(policy->be, d_gate_up, d_hidden, gate_up);
+        break;
+    }
 }
 
 /* to = from + linear(x), with a norm before the sum where there is one: `before` [n, C] keeps what
@@ -243,9 +257,15 @@ void rl_block_backward(const rl_policy *policy, int32_t layer, const rl_rows *ro
 
 void rl_embed_forward(const rl_policy *policy, rl_tensor out, rl_tensor token) {
     rl_op_embed(policy->be, out, policy->embed, token);
+    if (policy->embed_scale != 1) {
+        rl_op_scale(policy->be, out, policy->embed_scale);
+    }
 }
 
 void rl_embed_backward(const rl_policy *policy, rl_tensor d_out, rl_tensor token) {
+    if (policy->embed_scale != 1) {
+        rl_op_scale(policy->be, d_out, policy->embed_scale);
+    }
     rl_op_embed_back(policy->be, policy->d_embed, d_out, token);
 }
 

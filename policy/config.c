@@ -384,6 +384,9 @@ rl_status rl_model_config_from_json(const rl_json *config, const rl_json *genera
     out->tied = read_bool(&r, "tie_word_embeddings", family->absent.tied);
     read_ropes(&r, family, out);
     read_layers(&r, family, out);
+    if (family->query_scalar != NULL) {
+        out->query_scalar = read_real(&r, family->query_scalar, 256);
+    }
     out->bos = read_token(&r, "bos_token_id");
     out->pad = read_token(&r, "pad_token_id");
     read_eos(&r, out);

@@ -6,10 +6,8 @@
 #include "rl/core/assert.h"
 
 static const rl_family *const families[] = {
-    &rl_family_llama,
-    &rl_family_qwen2,
-    &rl_family_qwen3,
-    &rl_family_olmo2,
+    &rl_family_llama, &rl_family_mistral, &rl_family_qwen2,  &rl_family_qwen3,
+    &rl_family_olmo2, &rl_family_smollm3, &rl_family_gemma3, &rl_family_phi3,
 };
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
@@ -59,6 +57,13 @@ void rl_family_gguf_names(rl_str *out) {
             append_name(out, families[i]->gguf);
         }
     }
+}
+
+bool rl_slides_all(const rl_json *config, const rl_model_config *out, int32_t layer) {
+    (void)config;
+    (void)out;
+    (void)layer;
+    return true;
 }
 
 bool rl_slides_above(const rl_json *config, const rl_model_config *out, int32_t layer) {

@@ -97,7 +97,8 @@ typedef struct rl_family {
     const char *window_switch;
     bool layer_types; // is read
     bool (*ropes)(const rl_json *config, const rl_model_config *out, int32_t layer);
-    const char *local_theta; // older key of the second rotary base, that of layers with a window
+    const char *local_theta;  // older key of the second rotary base, that of layers with a window
+    const char *query_scalar; // key of config->query_scalar; NULL: head_dim
 } rl_family;
 
 /* NULL when unknown. The second compares GGUF architectures; text is not terminated. */
@@ -120,7 +121,8 @@ void rl_place_gguf_name(rl_place place, char out[RL_NAME_MAX]);
 void rl_family_names(rl_str *out);
 void rl_family_gguf_names(rl_str *out);
 
-/* A rule for `slides`: layers from max_window_layers on. */
+/* Rules for `slides`: all layers, and layers from max_window_layers on. */
+bool rl_slides_all(const rl_json *config, const rl_model_config *out, int32_t layer);
 bool rl_slides_above(const rl_json *config, const rl_model_config *out, int32_t layer);
 
 /* Rows that many families share. */
@@ -153,6 +155,7 @@ bool rl_slides_above(const rl_json *config, const rl_model_config *out, int32_t 
 // clang-format on
 
 /* arch_<name>.c */
-extern const rl_family rl_family_llama, rl_family_olmo2, rl_family_qwen2, rl_family_qwen3;
+extern const rl_family rl_family_gemma3, rl_family_llama, rl_family_mistral, rl_family_olmo2;
+extern const rl_family rl_family_phi3, rl_family_qwen2, rl_family_qwen3, rl_family_smollm3;
 
 #endif

@@ -56,11 +56,11 @@ static rl_status make_rope_tables(rl_policy *policy, rl_err *err) {
 
 static rl_status check_supported(rl_backend *be, bool trains, rl_err *err) {
     static const char *const forward[] = {
-        "linear", "embed",   "rms_norm", "rope", "kv_write",    "attention", "swiglu",
-        "gather", "logprob", "sample",   "copy", "sum_squares", "add",       "fill"};
-    static const char *const backward[] = {"matmul",         "embed_back",  "rms_norm_back",
-                                           "attention_back", "swiglu_back", "scatter_add",
-                                           "logprob_back",   "sum_rows",    "adamw"};
+        "linear",  "embed",  "rms_norm", "rope",        "kv_write", "attention", "swiglu", "gather",
+        "logprob", "sample", "copy",     "sum_squares", "add",      "fill",      "geglu",  "scale"};
+    static const char *const backward[] = {
+        "matmul",      "embed_back",   "rms_norm_back", "attention_back", "swiglu_back",
+        "scatter_add", "logprob_back", "sum_rows",      "geglu_back",     "adamw"};
     size_t i;
     for (i = 0; i < sizeof forward / sizeof forward[0]; i++) {
         if (!be->supports(be, forward[i], RL_DTYPE_F32)) {

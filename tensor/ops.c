@@ -194,6 +194,24 @@ void rl_op_swiglu_back(rl_backend *be, rl_tensor d_gate_up, rl_tensor d_out, rl_
     be->compute->swiglu_back(be, d_gate_up, d_out, gate_up);
 }
 
+void rl_op_geglu(rl_backend *be, rl_tensor out, rl_tensor gate_up) {
+    RL_ASSERT(is_matrix(out, out.shape[0], out.shape[1]));
+    RL_ASSERT(is_matrix(gate_up, out.shape[0], 2 * out.shape[1]));
+    be->compute->geglu(be, out, gate_up);
+}
+
+void rl_op_geglu_back(rl_backend *be, rl_tensor d_gate_up, rl_tensor d_out, rl_tensor gate_up) {
+    RL_ASSERT(is_matrix(d_out, d_out.shape[0], d_out.shape[1]));
+    RL_ASSERT(is_matrix(gate_up, d_out.shape[0], 2 * d_out.shape[1]));
+    RL_ASSERT(is_matrix(d_gate_up, d_out.shape[0], 2 * d_out.shape[1]));
+    be->compute->geglu_back(be, d_gate_up, d_out, gate_up);
+}
+
+void rl_op_scale(rl_backend *be, rl_tensor x, float by) {
+    RL_ASSERT(is_floats(x));
+    be->compute->scale(be, x, by);
+}
+
 void rl_op_add(rl_backend *be, rl_tensor out, rl_tensor in) {
     RL_ASSERT(is_floats(out) && is_floats(in));
     RL_ASSERT(same_shape(out, in) || (out.rank == 2 && is_vector(in, out.shape[1])));

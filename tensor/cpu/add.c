@@ -1,4 +1,5 @@
-/* Adding: a matrix or one row to all rows, and the gradient of the latter, the sum of all rows. */
+/* Adding a matrix, or one row to all rows, and the gradient of the latter, the sum of all rows;
+ * multiplying by a number. */
 #include <string.h>
 
 #include "tensor/cpu/back_kern.h"
@@ -11,6 +12,7 @@ typedef struct add_job {
     float *out;
     const float *in;
     int64_t out_stride, in_stride, width; // in_stride 0: the same row for all
+    float by;
 } add_job;
 
 static void add_rows(void *context, int64_t begin, int64_t end, int32_t worker) {
@@ -32,6 +34,26 @@ void rl_cpu_add(rl_backend *be, rl_tensor out, rl_tensor in) {
         .width = out.rank == 2 ? out.shape[1] : out.shape[0],
     };
     rl_pool_run(cpu->pool, out.rank == 2 ? out.shape[0] : 1, GRAIN, add_rows, &job);
+}
+
+static void scale_rows(void *context, int64_t begin, int64_t end, int32_t worker) {
+    const add_job *job = context;
+    (void)worker;
+    for (int64_t r = begin; r < end; r++) {
+        job->kern->scale(job->out + r * job->out_stride, job->width, job->by);
+    }
+}
+
+void rl_cpu_scale(rl_backend *be, rl_tensor x, float by) {
+    rl_cpu *cpu = rl_cpu_of(be);
+    add_job job = {
+        .kern = &cpu->kern,
+        .out = rl_cpu_f32(x),
+        .out_stride = x.rank == 2 ? x.stride[0] : 0,
+        .width = x.rank == 2 ? x.shape[1] : x.shape[0],
+        .by = by,
+    };
+    rl_pool_run(cpu->pool, x.rank == 2 ? x.shape[0] : 1, GRAIN, scale_rows, &job);
 }
 
 /* Rows are cut into blocks by their number alone, each block sums into a row of its own, and the

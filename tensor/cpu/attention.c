@@ -6,7 +6,8 @@
  * the sum of exponentials runs in 16 lanes by position, and the product with V is one chain over
  * positions, ascending, divided by the sum at the end. Nothing depends on how the keys are cut into
  * spans or the queries into rows, so decode, prefill, shared prefixes and training agree bit for
- * bit.
+ * bit. A window begins the row later, at a place that the query's position alone decides; what is
+ * before it takes part in nothing.
  *
  * A tile is a kv head and a few consecutive rows of an item, with all query heads that read that kv
  * head stacked. Tiles of one kv head are neighbours, so items with the same prefix find it cached.
@@ -96,12 +97,16 @@ typedef struct attn_tile {
 } attn_tile;
 
 static void tile_scores(const attn_job *job, const attn_tile *t) {
-    int64_t n_keys = t->first_pos + t->n_rows, at = 0;
+    int64_t n_keys = t->first_pos + t->n_rows, at = 0,
+            seen = rl_cpu_first_key(job->plan, t->first_pos);
     for (int32_t s = t->item->span_begin; at < n_keys; s++) {
         const rl_kv_span *span = &job->plan->span[s];
         int64_t n = n_keys - at < span->n ? n_keys - at : span->n;
         for (int64_t c = 0; c < n; c += RL_ATTN_KEYS) {
             int64_t keys = n - c < RL_ATTN_KEYS ? n - c : RL_ATTN_KEYS;
+            if (at + c + keys <= seen) {
+                continue; // before every row's window
+            }
             // Rows before the first key of this chunk see none of it.
             int64_t row = at + c > t->first_pos ? at + c - t->first_pos : 0, vec = row * t->group;
             // Whole blocks: what is written past the span's end is overwritten by the next span,
@@ -116,28 +121,45 @@ static void tile_scores(const attn_job *job, const attn_tile *t) {
     }
 }
 
+/* What row r of a tile takes from a chunk of keys that begins at position `at`. */
+static void row_values(const attn_job *job, const attn_tile *t, int32_t r, const float *value,
+                       int64_t at, int64_t keys) {
+    int64_t pos = t->first_pos + r, vec = (int64_t)r * t->group;
+    int64_t from = rl_cpu_first_key(job->plan, pos) - at, to = pos + 1 - at;
+    from = from > 0 ? from : 0;
+    to = to < keys ? to : keys;
+    while (from < to) {
+        // A window may begin inside a block: its keys alone, then whole blocks.
+        int64_t lane = from % RL_KV_BLOCK, left = to - from;
+        int64_t n = lane > 0 && left > RL_KV_BLOCK - lane ? RL_KV_BLOCK - lane : left;
+        job->kern->attn_value(t->acc + vec * t->dim, t->dim,
+                              t->score + vec * job->score_stride + at + from, job->score_stride,
+                              t->group,
+                              value + from / RL_KV_BLOCK * job->cache_stride + lane * t->dim,
+                              job->cache_stride, (int32_t)n, t->dim);
+        from += n;
+    }
+}
+
 static void tile_values(const attn_job *job, const attn_tile *t) {
     int64_t n_keys = t->first_pos + t->n_rows, at = 0;
+    int64_t all_see =
+        rl_cpu_first_key(job->plan, n_keys - 1); // from here up to the first row's key
     for (int32_t s = t->item->span_begin; at < n_keys; s++) {
         const rl_kv_span *span = &job->plan->span[s];
         int64_t n = n_keys - at < span->n ? n_keys - at : span->n;
         for (int64_t c = 0; c < n; c += VALUE_KEYS) {
             int64_t keys = n - c < VALUE_KEYS ? n - c : VALUE_KEYS;
             const float *v = t->v + (span->slot + c) / RL_KV_BLOCK * job->cache_stride;
-            const float *p = t->score + at + c;
-            if (at + c + keys <= t->first_pos + 1) { // every row sees all of it
-                job->kern->attn_value(t->acc, t->dim, p, job->score_stride, t->n_rows * t->group, v,
-                                      job->cache_stride, (int32_t)keys, t->dim);
+            if (at + c >= all_see &&
+                at + c + keys <= t->first_pos + 1) { // every row sees all of it
+                job->kern->attn_value(t->acc, t->dim, t->score + at + c, job->score_stride,
+                                      t->n_rows * t->group, v, job->cache_stride, (int32_t)keys,
+                                      t->dim);
                 continue;
             }
             for (int32_t r = 0; r < t->n_rows; r++) {
-                int64_t seen = t->first_pos + r + 1 - (at + c), vec = (int64_t)r * t->group;
-                if (seen > 0) {
-                    job->kern->attn_value(t->acc + vec * t->dim, t->dim,
-                                          p + vec * job->score_stride, job->score_stride, t->group,
-                                          v, job->cache_stride,
-                                          (int32_t)(seen < keys ? seen : keys), t->dim);
-                }
+                row_values(job, t, r, v, at + c, keys);
             }
         }
         at += n;
@@ -168,9 +190,10 @@ static void attend(const attn_job *job, int64_t kv_head, const row_block *block,
     memset(t.acc, 0, (size_t)(t.n_rows * width) * sizeof(float));
     tile_scores(job, &t);
     for (int32_t v = 0; v < t.n_rows * group; v++) {
+        int64_t pos = t.first_pos + v / group, from = rl_cpu_first_key(job->plan, pos);
         // The sum waits where the query was, which is used up.
-        t.q[v * dim] = job->kern->softmax(t.score + v * job->score_stride,
-                                          t.first_pos + v / group + 1, job->plan->scale);
+        t.q[v * dim] = job->kern->softmax(t.score + v * job->score_stride + from, pos + 1 - from,
+                                          job->plan->scale);
     }
     tile_values(job, &t);
     for (int32_t v = 0; v < t.n_rows * group; v++) {

@@ -9,7 +9,8 @@
  * memory.
  *
  * Queries go in blocks of rows; the G = H / K query heads of the kv head lie as neighbouring rows
- * of the block, so each of these is one product over the keys of the item:
+ * of the block, so each of these is one product over the item's keys from the first that the block
+ * sees on:
  *
  *   S = Q K^T       P = softmax(scale S), causal          d_V += P^T d_O
  *   d_P = d_O V^T   d_S = scale P (d_P - rowsum(P d_P))   d_Q = d_S K    d_K += d_S^T Q
@@ -104,8 +105,10 @@ static void query_block(const attention_job *job, const rl_attn_item *item, int6
                         int64_t first, int64_t n_rows, float *sums, int64_t sums_stride,
                         const workspace *w) {
     int64_t dim = job->plan->head_dim, group = job->group, width = group * dim;
-    int64_t n = n_rows * group, n_keys = item->pos + first + n_rows;
+    int64_t pos = item->pos + first, from = rl_cpu_first_key(job->plan, pos);
+    int64_t n = n_rows * group, n_keys = pos + n_rows - from;
     int64_t stride = whole_vectors(n_keys);
+    const float *k = w->k + from * dim, *v = w->v + from * dim;
     for (int64_t r = 0; r < n_rows; r++) {
         int64_t row = item->row + first + r;
         size_t bytes = (size_t)width * sizeof(float);
@@ -119,13 +122,17 @@ static void query_block(const attention_job *job, const rl_attn_item *item, int6
                           .b_stride = dim,
                           .out_stride = stride,
                           .b_t = true};
-    by_key.a = w->q, by_key.b = w->k, by_key.out = w->score;
+    by_key.a = w->q, by_key.b = k, by_key.out = w->score;
     rl_cpu_sgemm(&by_key);
-    by_key.a = w->d_out, by_key.b = w->v, by_key.out = w->d_prob;
+    by_key.a = w->d_out, by_key.b = v, by_key.out = w->d_prob;
     rl_cpu_sgemm(&by_key);
     for (int64_t i = 0; i < n; i++) {
-        job->kern->attention(w->score + i * stride, w->d_prob + i * stride,
-                             item->pos + first + i / group + 1, stride, job->plan->scale);
+        float *score = w->score + i * stride, *d_prob = w->d_prob + i * stride;
+        int64_t hidden = rl_cpu_first_key(job->plan, pos + i / group) - from; // before the window
+        memset(score, 0, (size_t)hidden * sizeof *score);
+        memset(d_prob, 0, (size_t)hidden * sizeof *d_prob);
+        job->kern->attention(score + hidden, d_prob + hidden, pos + i / group + 1 - from - hidden,
+                             stride - hidden, job->plan->scale);
     }
     rl_cpu_gemm to_keys = {.m = n_keys,
                            .n = dim,
@@ -135,15 +142,16 @@ static void query_block(const attention_job *job, const rl_attn_item *item, int6
                            .out_stride = sums_stride,
                            .a_t = true,
                            .beta = 1};
-    to_keys.a = w->score, to_keys.b = w->d_out, to_keys.out = sums + keys_of(item) * sums_stride;
+    to_keys.a = w->score, to_keys.b = w->d_out;
+    to_keys.out = sums + (keys_of(item) + from) * sums_stride;
     rl_cpu_sgemm(&to_keys);
-    to_keys.a = w->d_prob, to_keys.b = w->q, to_keys.out = sums;
+    to_keys.a = w->d_prob, to_keys.b = w->q, to_keys.out = sums + from * sums_stride;
     rl_cpu_sgemm(&to_keys);
     rl_cpu_gemm to_queries = {.m = n,
                               .n = dim,
                               .k = n_keys,
                               .a = w->d_prob,
-                              .b = w->k,
+                              .b = k,
                               .out = w->d_q,
                               .a_stride = stride,
                               .b_stride = dim,

@@ -43,6 +43,10 @@ typedef struct rl_back_kern {
     void (*swiglu)(float *d_gate, float *d_up, const float *d_out, const float *gate,
                    const float *up, int64_t n);
 
+    /* For out = gelu(gate) up, gelu in tanh form. */
+    void (*geglu)(float *d_gate, float *d_up, const float *d_out, const float *gate,
+                  const float *up, int64_t n);
+
     /*
      * score: q . k in, probability out; d_prob: gradient of the probability in, of q . k out. The
      * first n_seen of n entries take part; the others become 0 in both.

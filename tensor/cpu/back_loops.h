@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#include "tensor/cpu/kern.h"
+
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES)));
 typedef uint32_t uvec __attribute__((vector_size(4 * LANES)));
@@ -164,6 +166,21 @@ static void swiglu_loop(float *d_gate, float *d_up, const float *d_out, const fl
         vec s = 1.0f / (1.0f + exponential(-g));
         vec du = d * (g * s);
         vec dg = d * load_some(up + i, left) * (s * (1.0f + g * (1.0f - s)));
+        store_some(d_up + i, du, left);
+        store_some(d_gate + i, dg, left);
+    }
+}
+
+/* gelu(g) = g s(z), s the logistic function and z = g (a + b g^2). */
+static void geglu_loop(float *d_gate, float *d_up, const float *d_out, const float *gate,
+                       const float *up, int64_t n) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        int64_t left = n - i;
+        vec d = load_some(d_out + i, left), g = load_some(gate + i, left), square = g * g;
+        vec s = 1.0f / (1.0f + exponential(-g * (square * RL_GELU_B + RL_GELU_A)));
+        vec slope = s * (1.0f - s) * (square * (3.0f * RL_GELU_B) + RL_GELU_A); // of s(z), by g
+        vec du = d * (g * s);
+        vec dg = d * load_some(up + i, left) * (s + g * slope);
         store_some(d_up + i, du, left);
         store_some(d_gate + i, dg, left);
     }
@@ -323,8 +340,8 @@ static void adamw_loop(float *param, float *m, float *v, const float *grad, int6
 #define BACK_KERN                                                                                  \
     {                                                                                              \
         .add = add_loop, .sum_squares = sum_squares_loop, .rms_norm = rms_norm_loop,               \
-        .swiglu = swiglu_loop, .attention = attention_loop, .softmax = softmax_loop,               \
-        .scale = scale_loop, .logprob = logprob_loop, .adamw = adamw_loop                          \
+        .swiglu = swiglu_loop, .geglu = geglu_loop, .attention = attention_loop,                   \
+        .softmax = softmax_loop, .scale = scale_loop, .logprob = logprob_loop, .adamw = adamw_loop \
     }
 
 #endif

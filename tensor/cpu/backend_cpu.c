@@ -105,11 +105,11 @@ void *rl_cpu_scratch(rl_cpu *cpu, size_t bytes) {
 
 /* Names of the rows of rl_compute_ops, as supports() knows them. */
 static const char *const op_names[] = {
-    "pack",           "linear",        "matmul",      "embed",    "embed_back",
-    "rms_norm",       "rms_norm_back", "rope",        "kv_write", "attention",
-    "attention_back", "swiglu",        "swiglu_back", "gather",   "scatter_add",
-    "logprob",        "logprob_back",  "sample",      "copy",     "fill",
-    "sum_squares",    "adamw",         "muon",        "add",      "sum_rows",
+    "pack",          "linear", "matmul",      "embed",     "embed_back",     "rms_norm",
+    "rms_norm_back", "rope",   "kv_write",    "attention", "attention_back", "swiglu",
+    "swiglu_back",   "gather", "scatter_add", "logprob",   "logprob_back",   "sample",
+    "copy",          "fill",   "sum_squares", "adamw",     "muon",           "add",
+    "sum_rows",      "geglu",  "geglu_back",  "scale",
 };
 
 static bool cpu_supports(const rl_backend *be, const char *op, rl_dtype dtype) {
@@ -146,7 +146,10 @@ static const rl_compute_ops compute_ops = {
     .attention_back = rl_cpu_attention_back,
     .swiglu = rl_cpu_swiglu,
     .swiglu_back = rl_cpu_swiglu_back,
+    .geglu = rl_cpu_geglu,
+    .geglu_back = rl_cpu_geglu_back,
     .add = rl_cpu_add,
+    .scale = rl_cpu_scale,
     .sum_rows = rl_cpu_sum_rows,
     .gather = rl_cpu_gather,
     .scatter_add = rl_cpu_scatter_add,

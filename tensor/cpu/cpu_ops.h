@@ -66,6 +66,11 @@ void rl_cpu_scratch_rewind(rl_cpu *cpu, rl_cpu_mark mark);
  * called more than once. */
 void rl_cpu_blas_open(void);
 
+/* Position of the first key that the query at position pos sees. */
+static inline int64_t rl_cpu_first_key(const rl_attn_plan *plan, int64_t pos) {
+    return plan->window > 0 && pos >= plan->window ? pos + 1 - plan->window : 0;
+}
+
 /* Forward. */
 int64_t rl_cpu_packed_len(const rl_backend *be, int64_t n_out, int64_t n_in);
 void rl_cpu_pack(rl_backend *be, rl_tensor packed, rl_tensor weight);
@@ -80,6 +85,8 @@ void rl_cpu_kv_write(rl_backend *be, rl_tensor k_cache, rl_tensor v_cache, rl_te
 void rl_cpu_attention(rl_backend *be, rl_tensor out, rl_tensor q, rl_tensor k_cache,
                       rl_tensor v_cache, const rl_attn_plan *plan);
 void rl_cpu_swiglu(rl_backend *be, rl_tensor out, rl_tensor gate_up);
+void rl_cpu_geglu(rl_backend *be, rl_tensor out, rl_tensor gate_up);
+void rl_cpu_scale(rl_backend *be, rl_tensor x, float by);
 void rl_cpu_add(rl_backend *be, rl_tensor out, rl_tensor in);
 void rl_cpu_gather(rl_backend *be, rl_tensor out, rl_tensor in, rl_tensor row);
 void rl_cpu_logprob(rl_backend *be, rl_tensor logp, rl_tensor entropy, rl_tensor logits,
@@ -99,6 +106,7 @@ void rl_cpu_attention_back(rl_backend *be, rl_tensor d_q, rl_tensor d_k, rl_tens
                            rl_tensor d_out, rl_tensor q, rl_tensor k, rl_tensor v,
                            const rl_attn_plan *plan);
 void rl_cpu_swiglu_back(rl_backend *be, rl_tensor d_gate_up, rl_tensor d_out, rl_tensor gate_up);
+void rl_cpu_geglu_back(rl_backend *be, rl_tensor d_gate_up, rl_tensor d_out, rl_tensor gate_up);
 void rl_cpu_sum_rows(rl_backend *be, rl_tensor out, rl_tensor in);
 void rl_cpu_scatter_add(rl_backend *be, rl_tensor d_in, rl_tensor d_out, rl_tensor row);
 void rl_cpu_logprob_back(rl_backend *be, rl_tensor d_logits, rl_tensor d_logp, rl_tensor d_entropy,

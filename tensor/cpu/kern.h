@@ -13,6 +13,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* gelu(g) in its tanh form is g / (1 + exp(-z)) with z = g (a + b g^2), since (1 + tanh(z / 2)) / 2
+ * is the logistic function of z. */
+#define RL_GELU_A 1.5957691216057308f  // 2 sqrt(2 / pi)
+#define RL_GELU_B 0.07135481282612015f // 0.044715 a
+
 enum {
     RL_PANEL = 48, // outputs side by side in a packed weight: panel, then k, then output
     RL_LANES = 16,
@@ -63,7 +68,9 @@ typedef struct rl_kern {
     /* One row of n_heads heads; table holds dim / 2 cosines, then dim / 2 sines. */
     void (*rope)(float *x, const float *table, int32_t n_heads, int32_t dim, bool back);
     void (*swiglu)(float *out, const float *gate, const float *up, int64_t n);
+    void (*geglu)(float *out, const float *gate, const float *up, int64_t n);
     void (*add)(float *out, const float *x, int64_t n); // out += x
+    void (*scale)(float *x, int64_t n, float by);       // x *= by
     void (*divide)(float *out, const float *x, float by, int64_t n);
 
     float (*max)(const float *x, int64_t n); // n >= 1

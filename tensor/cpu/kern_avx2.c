@@ -137,6 +137,26 @@ static void swiglu_256(float *out, const float *gate, const float *up, int64_t n
     }
 }
 
+static void geglu_256(float *out, const float *gate, const float *up, int64_t n) {
+    const __m256 one = _mm256_set1_ps(1.0f), sign = _mm256_set1_ps(-0.0f);
+    const __m256 a = _mm256_set1_ps(RL_GELU_A), b = _mm256_set1_ps(RL_GELU_B);
+    for (int64_t i = 0; i < n; i += HALF) {
+        __m256i mask = mask_of(n - i);
+        __m256 g = _mm256_maskload_ps(gate + i, mask), u = _mm256_maskload_ps(up + i, mask);
+        __m256 z = _mm256_mul_ps(g, _mm256_fmadd_ps(_mm256_mul_ps(g, g), b, a));
+        __m256 gelu = _mm256_div_ps(g, _mm256_add_ps(one, exp_256(_mm256_xor_ps(z, sign))));
+        _mm256_maskstore_ps(out + i, mask, _mm256_mul_ps(gelu, u));
+    }
+}
+
+static void scale_256(float *x, int64_t n, float by) {
+    __m256 factor = _mm256_set1_ps(by);
+    for (int64_t i = 0; i < n; i += HALF) {
+        __m256i mask = mask_of(n - i);
+        _mm256_maskstore_ps(x + i, mask, _mm256_mul_ps(_mm256_maskload_ps(x + i, mask), factor));
+    }
+}
+
 static void add_256(float *out, const float *x, int64_t n) {
     for (int64_t i = 0; i < n; i += HALF) {
         __m256i mask = mask_of(n - i);
@@ -200,6 +220,8 @@ void rl_kern_avx2(rl_kern *kern) {
     kern->norm = norm_256;
     kern->rope = rope_256;
     kern->swiglu = swiglu_256;
+    kern->geglu = geglu_256;
+    kern->scale = scale_256;
     kern->add = add_256;
     kern->divide = divide_256;
     kern->max = max_256;

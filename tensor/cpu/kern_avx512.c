@@ -107,6 +107,27 @@ static void swiglu_512(float *out, const float *gate, const float *up, int64_t n
     }
 }
 
+static void geglu_512(float *out, const float *gate, const float *up, int64_t n) {
+    const __m512 one = _mm512_set1_ps(1.0f), sign = _mm512_set1_ps(-0.0f);
+    const __m512 a = _mm512_set1_ps(RL_GELU_A), b = _mm512_set1_ps(RL_GELU_B);
+    for (int64_t i = 0; i < n; i += RL_LANES) {
+        __mmask16 mask = mask_of(n - i);
+        __m512 g = _mm512_maskz_loadu_ps(mask, gate + i);
+        __m512 u = _mm512_maskz_loadu_ps(mask, up + i);
+        __m512 z = _mm512_mul_ps(g, _mm512_fmadd_ps(_mm512_mul_ps(g, g), b, a));
+        __m512 gelu = _mm512_div_ps(g, _mm512_add_ps(one, exp_512(_mm512_xor_ps(z, sign))));
+        _mm512_mask_storeu_ps(out + i, mask, _mm512_mul_ps(gelu, u));
+    }
+}
+
+static void scale_512(float *x, int64_t n, float by) {
+    for (int64_t i = 0; i < n; i += RL_LANES) {
+        __mmask16 mask = mask_of(n - i);
+        __m512 v = _mm512_maskz_loadu_ps(mask, x + i);
+        _mm512_mask_storeu_ps(x + i, mask, _mm512_mul_ps(v, _mm512_set1_ps(by)));
+    }
+}
+
 static void add_512(float *out, const float *x, int64_t n) {
     for (int64_t i = 0; i < n; i += RL_LANES) {
         __mmask16 mask = mask_of(n - i);
@@ -162,6 +183,8 @@ void rl_kern_avx512(rl_kern *kern) {
     kern->norm = norm_512;
     kern->rope = rope_512;
     kern->swiglu = swiglu_512;
+    kern->geglu = geglu_512;
+    kern->scale = scale_512;
     kern->add = add_512;
     kern->divide = divide_512;
     kern->max = max_512;

@@ -113,6 +113,19 @@ static void ref_swiglu(float *out, const float *gate, const float *up, int64_t n
     }
 }
 
+static void ref_geglu(float *out, const float *gate, const float *up, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        float g = gate[i], z = g * fmaf(g * g, RL_GELU_B, RL_GELU_A);
+        out[i] = g / (1.0f + rl_exp_f32(-z)) * up[i];
+    }
+}
+
+static void ref_scale(float *x, int64_t n, float by) {
+    for (int64_t i = 0; i < n; i++) {
+        x[i] *= by;
+    }
+}
+
 static void ref_add(float *out, const float *x, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         out[i] += x[i];
@@ -153,6 +166,8 @@ void rl_kern_ref(rl_kern *kern) {
         .norm = ref_norm,
         .rope = ref_rope,
         .swiglu = ref_swiglu,
+        .geglu = ref_geglu,
+        .scale = ref_scale,
         .add = ref_add,
         .divide = ref_divide,
         .max = ref_max,

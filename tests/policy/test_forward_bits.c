@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "rl/core/fs.h"
 #include "rl/core/rng.h"
 #include "rl/policy/decode.h"
 #include "rl/policy/score.h"
@@ -198,22 +199,25 @@ static void check_together(const rl_test_model *model, const sampled *s) {
 
 static record wanted, got;
 
-static void check_config(rl_kernels kernels, int32_t n_threads, bool first) {
-    static const int32_t batches[] = {1, 4, 64};
+/* Samples with each of the batch sizes; the first time of all into wanted. */
+static void check_config(const char *path, rl_kernels kernels, int32_t n_threads,
+                         const int32_t *batch, size_t n_batches, bool scores, bool first) {
     rl_test_model model;
     size_t b;
-    rl_test_model_open(&model, rl_golden("models/llama3"), kernels, n_threads, true);
-    for (b = 0; b < RL_COUNT(batches); b++) {
+    rl_test_model_open(&model, path, kernels, n_threads, true);
+    for (b = 0; b < n_batches; b++) {
         record *into = first && b == 0 ? &wanted : &got;
-        sample_all(&model, batches[b], into);
+        sample_all(&model, batch[b], into);
         if (into == &got) {
             assert_same_samples("first turn", got.turn1, wanted.turn1);
             assert_same_samples("second turn", got.turn2, wanted.turn2);
         }
     }
-    check_alone(&model, wanted.turn1, 2 * SAMPLES);
-    check_alone(&model, wanted.turn2, 2 * SAMPLES);
-    check_together(&model, wanted.turn1);
+    if (scores) {
+        check_alone(&model, wanted.turn1, 2 * SAMPLES);
+        check_alone(&model, wanted.turn2, 2 * SAMPLES);
+        check_together(&model, wanted.turn1);
+    }
     rl_test_model_close(&model);
 }
 
@@ -227,7 +231,9 @@ static void test_same_bits(void **state) {
             continue;
         }
         for (n_threads = 1; n_threads <= 2; n_threads++) {
-            check_config((rl_kernels)kernels, n_threads, first);
+            static const int32_t batches[] = {1, 4, 64};
+            check_config(rl_golden("models/llama3"), (rl_kernels)kernels, n_threads, batches,
+                         RL_COUNT(batches), true, first);
             first = false;
         }
     }
@@ -235,6 +241,48 @@ static void test_same_bits(void **state) {
         stopped += wanted.turn1[i].flat.n - wanted.turn1[i].begin < NEW;
     }
     assert_in_range(stopped, 1, 2 * SAMPLES);
+}
+
+/* The checkpoint in a new folder with a config that allows MAX_TOKENS positions. */
+static char *stretched(const char *name, rl_arena *arena) {
+    static const char key[] = "\"max_position_embeddings\": ";
+    char *from = rl_arena_strdup(arena, rl_golden(rl_arena_printf(arena, "models/%s", name)));
+    char *folder = rl_test_folder(), *said, *at;
+    const char *config;
+    size_t len;
+    rl_err err;
+    assert_ok(rl_fs_read(rl_path_join(arena, from, "config.json"), arena, &said, &len, &err));
+    at = strstr(said, key);
+    assert_non_null(at);
+    at += strlen(key);
+    config = rl_arena_printf(arena, "%.*s%d%s", (int)(at - said), said, MAX_TOKENS,
+                             at + strspn(at, "0123456789"));
+    assert_ok(
+        rl_fs_write(rl_path_join(arena, folder, "config.json"), config, strlen(config), &err));
+    assert_ok(rl_fs_copy(rl_path_join(arena, from, "model.safetensors"),
+                         rl_path_join(arena, folder, "model.safetensors"), &err));
+    return folder;
+}
+
+/* Every family: all of it in the widest loops on two threads, and sampling in the others on one.
+ * The file's other tests have every combination, for one family. */
+static void test_families(void **state) {
+    static const char *const names[] = {"llama", "mistral", "qwen2",  "qwen3",
+                                        "olmo2", "smollm3", "gemma3", "phi3"};
+    static const int32_t batch[] = {64, 4, 1};
+    (void)state;
+    for (size_t i = 0; i < RL_COUNT(names); i++) {
+        rl_arena *arena = rl_arena_new(0);
+        char *folder = stretched(names[i], arena);
+        check_config(folder, RL_KERNELS_AUTO, 2, &batch[0], 1, true, true);
+        if (rl_cpu_has(RL_KERNELS_AVX2)) {
+            check_config(folder, RL_KERNELS_AVX2, 1, &batch[1], 1, false, false);
+        }
+        check_config(folder, RL_KERNELS_REF, 1, &batch[2], 1, false, false);
+        print_message("families: %s bits equal\n", names[i]);
+        rl_test_drop(folder);
+        rl_arena_free(arena);
+    }
 }
 
 /* Completions of several pages that grow side by side, so that a node's pages are not neighbours;
@@ -368,8 +416,10 @@ static void test_gradient_splits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_interleaved_pages), cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_gradient_splits), // uses what the first one sampled
+        cmocka_unit_test(test_interleaved_pages),
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_gradient_splits), // uses what the one before sampled
+        cmocka_unit_test(test_families),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,13 +89,17 @@ static void assert_close(const char *what, int64_t i, double got, double want, d
 static void check_rope(golden *g) {
     const rl_model_config *config = rl_policy_config(g->model.policy);
     size_t n, i;
-    double *want = rl_test_numbers(rl_json_get(rl_json_get(g->json, "rope_inv_freq_f64"), "all"),
-                                   g->arena, &n);
-    double *got = rl_arena_alloc(g->arena, (size_t)config->head_dim / 2, sizeof *got);
-    assert_int_equal(n, config->head_dim / 2);
-    rl_rope_inv_freq(&config->rope[0], config->head_dim, got);
-    for (i = 0; i < n; i++) {
-        assert_close("inverse frequency", (int64_t)i, got[i], want[i], 4e-15 * want[i]);
+    const char *const names[] = {config->n_ropes == 2 ? "full_attention" : "all",
+                                 "sliding_attention"};
+    for (int32_t k = 0; k < config->n_ropes; k++) {
+        double *want = rl_test_numbers(
+            rl_json_get(rl_json_get(g->json, "rope_inv_freq_f64"), names[k]), g->arena, &n);
+        double *got = rl_arena_alloc(g->arena, (size_t)config->head_dim / 2, sizeof *got);
+        assert_int_equal(n, config->head_dim / 2);
+        rl_rope_inv_freq(&config->rope[k], config->head_dim, got);
+        for (i = 0; i < n; i++) {
+            assert_close("inverse frequency", (int64_t)i, got[i], want[i], 4e-15 * want[i]);
+        }
     }
 }
 
@@ -387,7 +391,8 @@ static void test_llama3(void **state) {
 }
 
 static void test_families(void **state) {
-    static const char *const names[] = {"qwen2", "qwen3", "olmo2"};
+    static const char *const names[] = {"mistral", "qwen2",  "qwen3", "olmo2",
+                                        "smollm3", "gemma3", "phi3"};
     (void)state;
     for (size_t i = 0; i < RL_COUNT(names); i++) {
         check_model(names[i], names[i], NULL);

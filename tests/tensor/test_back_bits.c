@@ -59,6 +59,11 @@ static void attention(record *rec, rig *r) {
     note(rec, r, "attention_back d_q", d_q);
     note(rec, r, "attention_back d_k", d_k);
     note(rec, r, "attention_back d_v", d_v);
+    plan.window = 21;
+    rl_op_attention_back(r->be, d_q, d_k, d_v, d_out, q, k, v, &plan);
+    note(rec, r, "attention_back d_q, window", d_q);
+    note(rec, r, "attention_back d_k, window", d_k);
+    note(rec, r, "attention_back d_v, window", d_v);
 }
 
 static void row_operations(record *rec, rig *r) {
@@ -74,6 +79,15 @@ static void row_operations(record *rec, rig *r) {
     note(rec, r, "rms_norm_back d_weight", d_weight);
     rl_op_swiglu_back(r->be, d_gate_up, d_out, gate_up);
     note(rec, r, "swiglu_back", d_gate_up);
+    rl_op_geglu_back(r->be, d_gate_up, d_out, gate_up);
+    note(rec, r, "geglu_back", d_gate_up);
+    rl_op_sum_rows(r->be, d_weight, d_out);
+    note(rec, r, "sum_rows", d_weight);
+    rl_op_rms_norm_back(r->be, rl_tensor_cols(d_in, 0, 96), rl_tensor_rows(d_weight, 0, 24),
+                        rl_tensor_cols(d_out, 0, 96), rl_tensor_cols(x, 0, 96),
+                        rl_tensor_rows(weight, 0, 24), rig_vector(r, (int64_t)300 * 4, 1));
+    note(rec, r, "rms_norm_back of groups, d_in", d_in);
+    note(rec, r, "rms_norm_back of groups, d_weight", d_weight);
     rl_op_embed_back(r->be, table, d_out, index);
     note(rec, r, "embed_back", table);
     rl_op_logprob_back(r->be, logits, d_logp, d_entropy, logits, token, 0.7f);
@@ -272,6 +286,9 @@ static void call_kernel(const rl_back_kern *kern, int which, arrays *x, int64_t 
     case 7:
         kern->scale(x->a, n, 0.3f);
         break;
+    case 8:
+        kern->geglu(x->a, x->b, x->c, x->d, x->e, n);
+        break;
     default:
         for (int64_t i = 0; i < n; i++) {
             x->c[i] = fabsf(x->c[i]); // a mean square
@@ -284,7 +301,7 @@ static void call_kernel(const rl_back_kern *kern, int which, arrays *x, int64_t 
 static void inner_loops_stay_inside_their_arrays(void **state) {
     (void)state;
     for (rl_kernels set = RL_KERNELS_REF; set <= RL_KERNELS_AVX512; set++) {
-        for (int which = 0; rl_cpu_has(set) && which < 9; which++) {
+        for (int which = 0; rl_cpu_has(set) && which < 10; which++) {
             for (int64_t n = 1; n <= MOST; n++) {
                 arrays want = draw_arrays(n), got = want;
                 const float *last[] = {got.a + n, got.b + n, got.c + n, got.d + n, got.e + n};

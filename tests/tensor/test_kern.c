@@ -112,6 +112,14 @@ static void run_swiglu(const rl_kern *kern, const bench_top *top, int64_t n) {
     kern->swiglu(top->out, top->in[3], top->in[1], n);
 }
 
+static void run_geglu(const rl_kern *kern, const bench_top *top, int64_t n) {
+    kern->geglu(top->out, top->in[n % 2 == 0 ? 3 : 2], top->in[1], n);
+}
+
+static void run_scale(const rl_kern *kern, const bench_top *top, int64_t n) {
+    kern->scale(top->out, n, 0.3f);
+}
+
 static void run_add(const rl_kern *kern, const bench_top *top, int64_t n) {
     kern->add(top->out, top->in[0], n);
 }
@@ -155,6 +163,8 @@ static const struct {
     {"norm", run_norm},
     {"rope", run_rope},
     {"swiglu", run_swiglu},
+    {"geglu", run_geglu},
+    {"scale", run_scale},
     {"add", run_add},
     {"divide", run_divide},
     {"max", run_max},

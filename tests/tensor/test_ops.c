@@ -122,7 +122,16 @@ static void run_all(rig *r, record *rec) {
     }
     rl_op_attention(be, out, q, c.k, c.v, &plan);
     keep(r, rec, out);
+    plan.window = 19;
+    rl_op_attention(be, out, q, c.k, c.v, &plan);
+    keep(r, rec, out);
     rl_op_rms_norm(be, out, rig_vector(r, rows, 1), q, rig_vector(r, q.shape[1], 1), 1e-5f);
+    keep(r, rec, out);
+    rl_op_rms_norm(be, out, rig_vector(r, rows * 6, 1), out, rig_vector(r, 24, 1), 1e-5f);
+    keep(r, rec, out);
+    rl_op_add(be, out, q);
+    rl_op_add(be, out, rig_vector(r, q.shape[1], 1));
+    rl_op_scale(be, out, 0.3f);
     keep(r, rec, out);
     dense = rl_tensor_2d(RL_DTYPE_F32, rig_buffer(r, (int64_t)40 * 24), 0, 40, 24);
     rl_op_copy(be, dense, table);
@@ -130,6 +139,8 @@ static void run_all(rig *r, record *rec) {
     keep(r, rec, out);
     rl_op_rope(be, out, dense, position, true);
     keep(r, rec, out);
+    rl_op_geglu(be, k, rig_matrix(r, rows, 96, 10));
+    keep(r, rec, k);
     rl_op_swiglu(be, k, rig_matrix(r, rows, 96, 20));
     keep(r, rec, k);
     rl_op_embed(be, v, rig_matrix(r, 31, 48, 1), rig_index(r, rows, 31));
@@ -245,7 +256,8 @@ static void attend_in_double(const rl_attn_plan *plan, const rl_attn_item *item,
         for (int32_t h = 0; h < plan->n_heads; h++) {
             int64_t at = (item->row + t) * width + h * dim, n = item->pos + t + 1;
             double sum = 0, max = -1e300, *score = rl_alloc((size_t)n, sizeof *score);
-            for (int64_t j = 0; j < n; j++) {
+            int64_t from = plan->window > 0 && n > plan->window ? n - plan->window : 0;
+            for (int64_t j = from; j < n; j++) {
                 const double *key = k + key_row(plan, item, j) * kv_width + h / group * dim;
                 for (int64_t d = 0; d < dim; d++) {
                     score[j] += q[at + d] * key[d] * (double)plan->scale;
@@ -255,7 +267,7 @@ static void attend_in_double(const rl_attn_plan *plan, const rl_attn_item *item,
             for (int64_t d = 0; d < dim; d++) {
                 out[at + d] = 0;
             }
-            for (int64_t j = 0; j < n; j++) {
+            for (int64_t j = from; j < n; j++) {
                 const double *value = v + key_row(plan, item, j) * kv_width + h / group * dim;
                 double p = exp(score[j] - max);
                 sum += p;
@@ -272,11 +284,13 @@ static void attend_in_double(const rl_attn_plan *plan, const rl_attn_item *item,
 }
 
 static const struct {
-    int32_t length[5], n_heads, n_kv_heads, head_dim;
+    int32_t length[5], n_heads, n_kv_heads, head_dim, window;
 } attn_shape[] = {
-    {{1, 1, 1, 1, 1}, 1, 1, 1},        {{6, 5, 4, 4, 7}, 4, 2, 6},
-    {{130, 37, 50, 29, 70}, 9, 3, 64}, {{33, 16, 1, 64, 90}, 14, 2, 40},
-    {{48, 0, 5, 17, 20}, 30, 1, 72},
+    {{1, 1, 1, 1, 1}, 1, 1, 1, 0},         {{6, 5, 4, 4, 7}, 4, 2, 6, 0},
+    {{130, 37, 50, 29, 70}, 9, 3, 64, 0},  {{33, 16, 1, 64, 90}, 14, 2, 40, 0},
+    {{48, 0, 5, 17, 20}, 30, 1, 72, 0},    {{6, 5, 4, 4, 7}, 4, 2, 6, 1},
+    {{130, 37, 50, 29, 70}, 9, 3, 64, 51}, {{33, 16, 1, 64, 90}, 14, 2, 40, 16},
+    {{48, 0, 5, 17, 20}, 30, 1, 72, 1000},
 };
 
 static void attention_is_softmax_of_products(void **state) {
@@ -285,6 +299,7 @@ static void attention_is_softmax_of_products(void **state) {
         rig r = rig_open(RL_KERNELS_AUTO, 2);
         rl_attn_plan plan = rig_plan(&r, attn_shape[s].length, attn_shape[s].n_heads,
                                      attn_shape[s].n_kv_heads, attn_shape[s].head_dim);
+        plan.window = attn_shape[s].window;
         int64_t rows = plan.item[4].row + plan.item[4].n_rows;
         int64_t width = (int64_t)plan.n_heads * plan.head_dim;
         rl_tensor q = rig_matrix(&r, rows, width, 2), out = rig_matrix(&r, rows, width, 1);
@@ -358,6 +373,7 @@ static void attention_does_not_know_how_keys_came(void **state) {
         rig r = rig_open(RL_KERNELS_AUTO, 2);
         rl_attn_plan plan = rig_plan(&r, attn_shape[s].length, attn_shape[s].n_heads,
                                      attn_shape[s].n_kv_heads, attn_shape[s].head_dim);
+        plan.window = attn_shape[s].window;
         int64_t rows = plan.item[4].row + plan.item[4].n_rows;
         int64_t width = (int64_t)plan.n_heads * plan.head_dim;
         rl_tensor q = rig_matrix(&r, rows, width, 2), out = rig_matrix(&r, rows, width, 1);
@@ -380,6 +396,94 @@ static void attention_does_not_know_how_keys_came(void **state) {
         assert_same_bits("without sharing", rig_floats(&r, out), want, rows * width);
         rig_close(&r);
     }
+}
+
+/* Keys and values outside every window may be anything, and the rest of the block they lie in. */
+static void keys_before_the_window_do_not_matter(void **state) {
+    enum { LENGTH = 200, FIRST = 150, WINDOW = 37, SEEN = FIRST + 1 - WINDOW, D = 24 };
+    const rl_kernels sets[] = {RL_KERNELS_REF, RL_KERNELS_AUTO};
+    (void)state;
+    for (size_t s = 0; s < RL_COUNT(sets); s++) {
+        rig r = rig_open(sets[s], 2);
+        rl_tensor q = rig_matrix(&r, LENGTH, (int64_t)4 * D, 2);
+        rl_tensor out = rig_matrix(&r, LENGTH, (int64_t)4 * D, 1);
+        rl_tensor k = rig_matrix(&r, LENGTH, (int64_t)2 * D, 2);
+        rl_tensor v = rig_matrix(&r, LENGTH, (int64_t)2 * D, 1);
+        rl_attn_item item = {.n_rows = LENGTH, .span_end = 1};
+        rl_kv_span span = {.n = LENGTH};
+        rl_attn_plan plan = {.item = &item,
+                             .n_items = 1,
+                             .span = &span,
+                             .n_spans = 1,
+                             .max_keys = LENGTH,
+                             .n_heads = 4,
+                             .n_kv_heads = 2,
+                             .head_dim = D,
+                             .scale = 0.3f,
+                             .window = WINDOW};
+        cache c = fill_cache(&r, &plan, k, v), poor;
+        const float *want;
+        rl_op_fill(r.be, rl_tensor_rows(k, 0, SEEN), NAN);
+        rl_op_fill(r.be, rl_tensor_rows(v, 0, SEEN), NAN);
+        poor = fill_cache(&r, &plan, k, v);
+        item.row = item.pos = FIRST;
+        item.n_rows = LENGTH - FIRST;
+        rl_op_attention(r.be, out, q, c.k, c.v, &plan);
+        want = rig_floats(&r, out);
+        rl_op_fill(r.be, rl_tensor_rows(out, FIRST, LENGTH), 0);
+        rl_op_attention(r.be, out, q, poor.k, poor.v, &plan);
+        assert_same_bits("masked", rig_floats(&r, out), want, (int64_t)LENGTH * 4 * D);
+        rig_close(&r);
+    }
+}
+
+/* A norm of groups is a norm of each alone; out may be in. */
+static void groups_are_normed_alone(void **state) {
+    enum { N = 9, GROUPS = 3, W = 20 };
+    rig r = rig_open(RL_KERNELS_AUTO, 2);
+    rl_tensor in = rig_matrix(&r, N, GROUPS * W, 3), out = rig_matrix(&r, N, GROUPS * W, 1);
+    rl_tensor weight = rig_vector(&r, W, 1), rstd = rig_vector(&r, N * GROUPS, 1);
+    rl_tensor one = rig_vector(&r, N, 1);
+    const float *got_rstd;
+    (void)state;
+    rl_op_rms_norm(r.be, out, rstd, in, weight, 1e-5f);
+    got_rstd = rig_floats(&r, rstd);
+    for (int64_t g = 0; g < GROUPS; g++) {
+        rl_tensor part = rl_tensor_cols(in, g * W, (g + 1) * W);
+        const float *want_rstd;
+        rl_op_rms_norm(r.be, part, one, part, weight, 1e-5f);
+        want_rstd = rig_floats(&r, one);
+        for (int64_t i = 0; i < N; i++) {
+            assert_true(got_rstd[i * GROUPS + g] == want_rstd[i]);
+        }
+    }
+    assert_same_bits("groups", rig_floats(&r, out), rig_floats(&r, in), (int64_t)N * GROUPS * W);
+    rig_check_guards(&r, out);
+    rig_close(&r);
+}
+
+static void adding_and_scaling(void **state) {
+    enum { N = 21, C = 37 };
+    rig r = rig_open(RL_KERNELS_AUTO, 2);
+    rl_tensor x = rig_matrix(&r, N, C, 1), y = rig_matrix(&r, N, C, 1), row = rig_vector(&r, C, 1);
+    const float *a = rig_floats(&r, x), *b = rig_floats(&r, y), *c = rig_floats(&r, row), *got;
+    (void)state;
+    rl_op_add(r.be, x, y);
+    rl_op_add(r.be, x, row);
+    rl_op_scale(r.be, x, 0.7f);
+    rl_op_add(r.be, row, row);
+    got = rig_floats(&r, x);
+    for (int i = 0; i < N * C; i++) {
+        float sum = a[i] + b[i];
+        sum += c[i % C];
+        assert_true(got[i] == sum * 0.7f);
+    }
+    got = rig_floats(&r, row);
+    for (int i = 0; i < C; i++) {
+        assert_true(got[i] == 2 * c[i]);
+    }
+    rig_check_guards(&r, x);
+    rig_close(&r);
 }
 
 static void rows_are_as_in_double(void **state) {
@@ -413,6 +517,13 @@ static void rows_are_as_in_double(void **state) {
         want_act[i] = gate / (1 + exp(-gate)) * up;
     }
     assert_near("swiglu", rig_floats(&r, act), want_act, (int64_t)N * F, 4e-7);
+    rl_op_geglu(r.be, act, gate_up);
+    for (int i = 0; i < N * F; i++) {
+        double gate = g[i / F * 2 * F + i % F], up = g[i / F * 2 * F + F + i % F];
+        double inner = sqrt(2 / acos(-1)) * (gate + 0.044715 * gate * gate * gate);
+        want_act[i] = gate / 2 * (1 + tanh(inner)) * up;
+    }
+    assert_near("geglu", rig_floats(&r, act), want_act, (int64_t)N * F, 4e-7);
     rig_check_guards(&r, out);
     rig_check_guards(&r, act);
     rig_close(&r);
@@ -579,6 +690,9 @@ int main(void) {
         cmocka_unit_test(linear_rows_do_not_know_their_batch),
         cmocka_unit_test(attention_is_softmax_of_products),
         cmocka_unit_test(attention_does_not_know_how_keys_came),
+        cmocka_unit_test(keys_before_the_window_do_not_matter),
+        cmocka_unit_test(groups_are_normed_alone),
+        cmocka_unit_test(adding_and_scaling),
         cmocka_unit_test(rows_are_as_in_double),
         cmocka_unit_test(rope_turns),
         cmocka_unit_test(logprob_and_entropy),

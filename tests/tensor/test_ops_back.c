@@ -200,6 +200,84 @@ static void swiglu_gradient(void **state) {
     }
 }
 
+/* Slopes of gelu in tanh form by central differences in double. */
+static double gelu(double g) {
+    return g / 2 * (1 + tanh(sqrt(2 / acos(-1)) * (g + 0.044715 * g * g * g)));
+}
+
+static void geglu_gradient(void **state) {
+    static const double size[] = {1, 4, 30}; // the middle, and far into both tails
+    (void)state;
+    for (size_t s = 0; s < RL_COUNT(size); s++) {
+        enum { ROWS = 40, WIDTH = 37 };
+        rig r = rig_open(RL_KERNELS_AUTO, 2);
+        rl_tensor gate_up = rig_matrix(&r, ROWS, (int64_t)2 * WIDTH, size[s]);
+        rl_tensor d_out = rig_matrix(&r, ROWS, WIDTH, 1);
+        rl_tensor d_gate_up = rig_matrix(&r, ROWS, (int64_t)2 * WIDTH, 1);
+        const double *gv, *dv, *got;
+        rl_op_geglu_back(r.be, d_gate_up, d_out, gate_up);
+        gv = rig_doubles(&r, gate_up), dv = rig_doubles(&r, d_out);
+        got = rig_doubles(&r, d_gate_up);
+        for (int64_t i = 0; i < (int64_t)ROWS * WIDTH; i++) {
+            int64_t at = i / WIDTH * 2 * WIDTH + i % WIDTH;
+            double g = gv[at], up = gv[at + WIDTH], h = 1e-5;
+            double d_gate = dv[i] * up * (gelu(g + h) - gelu(g - h)) / (2 * h);
+            // Where the slope crosses 0 it is a difference of terms near 1.
+            assert_true(fabs(got[at] - d_gate) <= 2e-6 * fmax(fabs(d_gate), fabs(dv[i] * up)));
+            assert_true(fabs(got[at + WIDTH] - dv[i] * gelu(g)) <=
+                        1e-6 * fmax(fabs(dv[i] * gelu(g)), 1e-2 * fabs(dv[i])));
+        }
+        rig_check_guards(&r, d_gate_up);
+        rig_close(&r);
+    }
+}
+
+/* The gradient of a norm of groups is that of each alone, and the weight's is their sum. */
+static void rms_norm_groups_gradient(void **state) {
+    enum { N = 30, GROUPS = 4, W = 10 };
+    rig r = rig_open(RL_KERNELS_AUTO, 2);
+    rl_tensor in = rig_matrix(&r, N, (int64_t)GROUPS * W, 1);
+    rl_tensor d_out = rig_matrix(&r, N, (int64_t)GROUPS * W, 1);
+    rl_tensor d_in = rig_matrix(&r, N, (int64_t)GROUPS * W, 0);
+    rl_tensor d_part = rig_matrix(&r, N, (int64_t)GROUPS * W, 0);
+    rl_tensor out = rig_matrix(&r, N, (int64_t)GROUPS * W, 1), weight = rig_vector(&r, W, 1);
+    rl_tensor d_weight = rig_vector(&r, W, 0), d_weight_part = rig_vector(&r, W, 0);
+    rl_tensor rstd = rig_vector(&r, (int64_t)N * GROUPS, 1), one = rig_vector(&r, N, 1);
+    (void)state;
+    rl_op_rms_norm(r.be, out, rstd, in, weight, 1e-5f);
+    rl_op_rms_norm_back(r.be, d_in, d_weight, d_out, in, weight, rstd);
+    for (int64_t g = 0; g < GROUPS; g++) {
+        rl_tensor part = rl_tensor_cols(in, g * W, (g + 1) * W);
+        rl_op_rms_norm(r.be, rl_tensor_cols(out, 0, W), one, part, weight, 1e-5f);
+        rl_op_rms_norm_back(r.be, rl_tensor_cols(d_part, g * W, (g + 1) * W), d_weight_part,
+                            rl_tensor_cols(d_out, g * W, (g + 1) * W), part, weight, one);
+    }
+    check_near("d_in", rig_doubles(&r, d_in), NULL, rig_doubles(&r, d_part),
+               (int64_t)N * GROUPS * W, 0);
+    check_near("d_weight", rig_doubles(&r, d_weight), NULL, rig_doubles(&r, d_weight_part), W,
+               2e-6);
+    rig_check_guards(&r, d_in);
+    rig_close(&r);
+}
+
+static void rows_add_up(void **state) {
+    static const int64_t shape[][2] = {{0, 3}, {1, 1}, {7, 130}, {900, 17}};
+    (void)state;
+    for (size_t s = 0; s < RL_COUNT(shape); s++) {
+        rig r = rig_open(RL_KERNELS_AUTO, 2);
+        int64_t rows = shape[s][0], width = shape[s][1];
+        rl_tensor in = rig_matrix(&r, rows, width, 1), out = rig_vector(&r, width, 1);
+        const double *x = rig_doubles(&r, in), *before = rig_doubles(&r, out);
+        double *want = rig_room(&r, width);
+        for (int64_t i = 0; i < rows * width; i++) {
+            want[i % width] += x[i];
+        }
+        rl_op_sum_rows(r.be, out, in);
+        check_near("sum", rig_doubles(&r, out), before, want, width, 2e-6);
+        rig_close(&r);
+    }
+}
+
 typedef struct attention_case {
     const rl_attn_plan *plan;
     int64_t n_rows;
@@ -220,7 +298,8 @@ static double query_loss(const rl_attn_plan *plan, const rl_attn_item *item, int
                          const double *d_out, const double *q, const double *k, const double *v) {
     int64_t dim = plan->head_dim, kv_width = (int64_t)plan->n_kv_heads * dim;
     double sum = 0, loss = 0;
-    for (int64_t key = 0; key <= position; key++) {
+    int64_t from = plan->window > 0 && position >= plan->window ? position + 1 - plan->window : 0;
+    for (int64_t key = from; key <= position; key++) {
         int64_t row = key_row(plan, item, key);
         double score = 0, out = 0;
         for (int64_t i = 0; i < dim; i++) {
@@ -256,18 +335,20 @@ static double attention_loss(const void *context, const double *x) {
 
 static void attention_gradient(void **state) {
     static const struct {
-        int32_t length[5], n_heads, n_kv_heads, head_dim;
+        int32_t length[5], n_heads, n_kv_heads, head_dim, window;
     } shape[] = {
-        {{1, 0, 1, 0, 1}, 1, 1, 1},
-        {{6, 5, 4, 4, 7}, 4, 2, 4},
-        {{3, 2, 2, 1, 18}, 13, 1, 2}, // blocks of 16 queries
-        {{2, 1, 0, 1, 66}, 2, 2, 2},  // blocks of 64 queries
+        {{1, 0, 1, 0, 1}, 1, 1, 1, 0},   {{6, 5, 4, 4, 7}, 4, 2, 4, 0},
+        {{3, 2, 2, 1, 18}, 13, 1, 2, 0}, // blocks of 16 queries
+        {{2, 1, 0, 1, 66}, 2, 2, 2, 0},  // blocks of 64 queries
+        {{6, 5, 4, 4, 7}, 4, 2, 4, 5},   {{3, 2, 2, 1, 18}, 13, 1, 2, 1},
+        {{2, 1, 0, 1, 66}, 2, 2, 2, 20},
     };
     (void)state;
     for (size_t s = 0; s < RL_COUNT(shape); s++) {
         rig r = rig_open(RL_KERNELS_AUTO, 2);
         rl_attn_plan plan =
             rig_plan(&r, shape[s].length, shape[s].n_heads, shape[s].n_kv_heads, shape[s].head_dim);
+        plan.window = shape[s].window;
         int64_t rows = plan.item[4].row + plan.item[4].n_rows;
         int64_t n = rows * plan.n_heads * plan.head_dim,
                 n_kv = rows * plan.n_kv_heads * plan.head_dim;
@@ -368,6 +449,9 @@ int main(void) {
         cmocka_unit_test(rows_are_added_where_the_index_says),
         cmocka_unit_test(rms_norm_gradient),
         cmocka_unit_test(swiglu_gradient),
+        cmocka_unit_test(geglu_gradient),
+        cmocka_unit_test(rms_norm_groups_gradient),
+        cmocka_unit_test(rows_add_up),
         cmocka_unit_test(attention_gradient),
         cmocka_unit_test(logprob_gradient),
         cmocka_unit_test(forbidden_tokens_leave_the_others_alone),

@@ -111,7 +111,10 @@ typedef struct rl_compute_ops {
                            const rl_attn_plan *plan);
     void (*swiglu)(rl_backend *be, rl_tensor out, rl_tensor gate_up);
     void (*swiglu_back)(rl_backend *be, rl_tensor d_gate_up, rl_tensor d_out, rl_tensor gate_up);
+    void (*geglu)(rl_backend *be, rl_tensor out, rl_tensor gate_up);
+    void (*geglu_back)(rl_backend *be, rl_tensor d_gate_up, rl_tensor d_out, rl_tensor gate_up);
     void (*add)(rl_backend *be, rl_tensor out, rl_tensor in);
+    void (*scale)(rl_backend *be, rl_tensor x, float by);
     void (*sum_rows)(rl_backend *be, rl_tensor out, rl_tensor in);
     void (*gather)(rl_backend *be, rl_tensor out, rl_tensor in, rl_tensor row);
     void (*scatter_add)(rl_backend *be, rl_tensor d_in, rl_tensor d_out, rl_tensor row);

@@ -65,9 +65,13 @@ void rl_op_attention_back(rl_backend *be, rl_tensor d_q, rl_tensor d_k, rl_tenso
 /* out[N, F] = silu(gate) * up for gate_up[N, 2F] = gate | up. */
 void rl_op_swiglu(rl_backend *be, rl_tensor out, rl_tensor gate_up);
 void rl_op_swiglu_back(rl_backend *be, rl_tensor d_gate_up, rl_tensor d_out, rl_tensor gate_up);
+/* The same with gelu in its tanh form: g / 2 (1 + tanh(sqrt(2 / pi) (g + 0.044715 g^3))). */
+void rl_op_geglu(rl_backend *be, rl_tensor out, rl_tensor gate_up);
+void rl_op_geglu_back(rl_backend *be, rl_tensor d_gate_up, rl_tensor d_out, rl_tensor gate_up);
 
 /* out[N, O] += in, of the same shape or one row [O] for all. */
 void rl_op_add(rl_backend *be, rl_tensor out, rl_tensor in);
+void rl_op_scale(rl_backend *be, rl_tensor x, float by); // x *= by
 /* out[O] += the sum of all rows of in[N, O]: the gradient of such a row. */
 void rl_op_sum_rows(rl_backend *be, rl_tensor out, rl_tensor in);
 
