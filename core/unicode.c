@@ -101,6 +101,18 @@ bool rl_utf8_valid(const char *text, size_t text_len) {
     return rl_utf8_valid_prefix(text, text_len) == text_len;
 }
 
+size_t rl_utf8_whole(const char *text, size_t text_len) {
+    for (size_t n = 1; n <= 3 && n <= text_len; n++) {
+        const char *at = text + text_len - n;
+        uint32_t code;
+        bool valid;
+        if ((unsigned char)*at >= 0xC2 && (unsigned char)*at <= 0xF4) {
+            return sequence(at, n, &code, &valid) == n && !valid ? text_len - n : text_len;
+        }
+    }
+    return text_len;
+}
+
 void rl_utf8_repair(const char *text, size_t text_len, rl_str *out) {
     while (text_len > 0) {
         size_t good = rl_utf8_valid_prefix(text, text_len), bad = 0;

@@ -21,9 +21,7 @@ void rl_detokenizer_release(rl_detokenizer *detoken) {
     *detoken = (rl_detokenizer){0};
 }
 
-// Appends the bytes that the characters of a token stand for; its own bytes if one of them is
-// outside the alphabet (added tokens with spaces, for one).
-static void append_bytes(const char *text, size_t len, rl_str *out) {
+void rl_detoken_append_bytes(const char *text, size_t len, rl_str *out) {
     size_t begin = out->len;
     for (size_t i = 0; i < len;) {
         uint32_t code;
@@ -42,10 +40,11 @@ static void append_bytes(const char *text, size_t len, rl_str *out) {
 static void byte_level(const rl_pieces *in, rl_pieces *out) {
     rl_str bytes = {0};
     for (size_t i = 0; i < in->n_spans; i++) {
-        append_bytes(in->text.ptr + in->span[i].begin, in->span[i].end - in->span[i].begin, &bytes);
+        rl_detoken_append_bytes(in->text.ptr + in->span[i].begin,
+                                in->span[i].end - in->span[i].begin, &bytes);
     }
     rl_utf8_repair(rl_str_text(&bytes), bytes.len, &out->text);
-    rl_pieces_add(out, 0, out->text.len);
+    rl_pieces_put(out, 0, out->text.len);
     rl_str_release(&bytes);
 }
 
@@ -59,7 +58,7 @@ static int hex_digit(char c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static int byte_token(const char *text, size_t len) {
+int rl_detoken_byte(const char *text, size_t len) {
     if (len != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>') {
         return -1;
     }
@@ -86,7 +85,7 @@ static void byte_fallback(const rl_pieces *in, rl_pieces *out) {
     for (size_t i = 0; i < in->n_spans; i++) {
         const char *text = in->text.ptr + in->span[i].begin;
         size_t len = in->span[i].end - in->span[i].begin;
-        int byte = byte_token(text, len);
+        int byte = rl_detoken_byte(text, len);
         if (byte >= 0) {
             rl_str_append_char(&bytes, (char)byte);
             continue;
@@ -94,7 +93,7 @@ static void byte_fallback(const rl_pieces *in, rl_pieces *out) {
         flush_bytes(&bytes, out);
         size_t begin = out->text.len;
         rl_str_append_n(&out->text, text, len);
-        rl_pieces_add(out, begin, out->text.len);
+        rl_pieces_put(out, begin, out->text.len);
     }
     flush_bytes(&bytes, out);
     rl_str_release(&bytes);
@@ -116,7 +115,7 @@ static void strip(const rl_detoken_stage *stage, const rl_pieces *in, rl_pieces 
              n++) {
             end -= len;
         }
-        rl_pieces_add(out, begin, end);
+        rl_pieces_put(out, begin, end);
     }
 }
 
@@ -134,7 +133,7 @@ static void metaspace(const rl_detoken_stage *stage, const rl_pieces *in, rl_pie
                 rl_str_append_char(&out->text, in->text.ptr[j++]);
             }
         }
-        rl_pieces_add(out, begin, out->text.len);
+        rl_pieces_put(out, begin, out->text.len);
     }
 }
 
@@ -147,7 +146,7 @@ static void replace(const rl_detoken_stage *stage, const rl_pieces *in, rl_piece
             out->text.len = begin;
             rl_str_append_n(&out->text, text, len);
         }
-        rl_pieces_add(out, begin, out->text.len);
+        rl_pieces_put(out, begin, out->text.len);
     }
 }
 
@@ -156,7 +155,7 @@ static void fuse(const rl_pieces *in, rl_pieces *out) {
         rl_str_append_n(&out->text, in->text.ptr + in->span[i].begin,
                         in->span[i].end - in->span[i].begin);
     }
-    rl_pieces_add(out, 0, out->text.len);
+    rl_pieces_put(out, 0, out->text.len);
 }
 
 void rl_detokenizer_run(const rl_detokenizer *detoken, rl_pieces *tokens, rl_pieces *spare,

@@ -33,6 +33,11 @@ typedef struct rl_detokenizer {
 
 void rl_detokenizer_add(rl_detokenizer *detoken, rl_detoken_stage stage); // takes replace.regex
 void rl_detokenizer_release(rl_detokenizer *detoken);
+/* Appends the bytes that the characters of a token stand for; its own bytes if one of them is
+ * outside the alphabet (added tokens with spaces, for one). */
+void rl_detoken_append_bytes(const char *text, size_t len, rl_str *out);
+/* The byte of a token <0xXX>, or -1. */
+int rl_detoken_byte(const char *text, size_t len);
 /* Appends the text of the tokens, whose spans are taken as they are. Changes both lists. */
 void rl_detokenizer_run(const rl_detokenizer *detoken, rl_pieces *tokens, rl_pieces *spare,
                         rl_str *out);

@@ -19,15 +19,18 @@ void rl_pretokenizer_release(rl_pretokenizer *pre) {
     *pre = (rl_pretokenizer){0};
 }
 
-void rl_pieces_add(rl_pieces *pieces, size_t begin, size_t end) {
-    if (begin == end) {
-        return;
-    }
+void rl_pieces_put(rl_pieces *pieces, size_t begin, size_t end) {
     if (pieces->n_spans == pieces->cap) {
         pieces->cap = pieces->cap == 0 ? 64 : 2 * pieces->cap;
         pieces->span = rl_realloc(pieces->span, pieces->cap, sizeof *pieces->span);
     }
     pieces->span[pieces->n_spans++] = (rl_span){begin, end};
+}
+
+void rl_pieces_add(rl_pieces *pieces, size_t begin, size_t end) {
+    if (begin < end) {
+        rl_pieces_put(pieces, begin, end);
+    }
 }
 
 void rl_pieces_clear(rl_pieces *pieces) {

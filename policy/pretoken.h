@@ -59,10 +59,12 @@ typedef struct rl_span {
 /* Text and the pieces it is cut into; the zero value is empty. */
 typedef struct rl_pieces {
     rl_str text;
-    rl_span *span; // [n_spans], in order, none empty
+    rl_span *span; // [n_spans], in order
     size_t n_spans, cap;
 } rl_pieces;
 void rl_pieces_add(rl_pieces *pieces, size_t begin, size_t end); // leaves out empty ones
+/* Also an empty one: among decoded tokens even that one stands between its neighbours. */
+void rl_pieces_put(rl_pieces *pieces, size_t begin, size_t end);
 void rl_pieces_clear(rl_pieces *pieces);
 void rl_pieces_release(rl_pieces *pieces);
 

@@ -177,24 +177,29 @@ rl_status rl_tokenizer_encode(const rl_tokenizer *tokenizer, const char *text, s
     return status;
 }
 
+const char *rl_tokenizer_shown(const rl_tokenizer *tokenizer, int32_t id, bool skip_special,
+                               size_t *len) {
+    if (id < 0 || id >= tokenizer->vocab.n_tokens) {
+        return NULL;
+    }
+    const rl_token *token = &tokenizer->vocab.token[id];
+    if (token->text == NULL || (skip_special && (token->flags & RL_TOKEN_SPECIAL) != 0)) {
+        return NULL;
+    }
+    *len = token->shown != NULL ? strlen(token->shown) : token->len;
+    return token->shown != NULL ? token->shown : token->text;
+}
+
 void rl_tokenizer_decode(const rl_tokenizer *tokenizer, const int32_t *token, int32_t n_tokens,
                          bool skip_special, rl_str *out) {
     rl_pieces tokens = {0}, spare = {0};
     for (int32_t i = 0; i < n_tokens; i++) {
-        if (token[i] < 0 || token[i] >= tokenizer->vocab.n_tokens) {
-            continue;
+        size_t begin = tokens.text.len, len;
+        const char *text = rl_tokenizer_shown(tokenizer, token[i], skip_special, &len);
+        if (text != NULL) {
+            rl_str_append_n(&tokens.text, text, len);
+            rl_pieces_put(&tokens, begin, tokens.text.len);
         }
-        const rl_token *one = &tokenizer->vocab.token[token[i]];
-        if (one->text == NULL || (skip_special && (one->flags & RL_TOKEN_SPECIAL) != 0)) {
-            continue;
-        }
-        size_t begin = tokens.text.len;
-        if (one->shown != NULL) {
-            rl_str_append(&tokens.text, one->shown);
-        } else {
-            rl_str_append_n(&tokens.text, one->text, one->len);
-        }
-        rl_pieces_add(&tokens, begin, tokens.text.len);
     }
     rl_detokenizer_run(&tokenizer->detokenizer, &tokens, &spare, out);
     rl_pieces_release(&tokens);

@@ -44,6 +44,9 @@ rl_status rl_tokenizer_add(rl_tokenizer *tokenizer, rl_added added, bool normali
 /* Prepares what depends on everything else and checks that it fits; the last step of a loader. */
 rl_status rl_tokenizer_ready(rl_tokenizer *tokenizer, rl_err *err) RL_MUST_USE;
 
+/* What the decoder sees of an id, not terminated; NULL where it sees nothing. */
+const char *rl_tokenizer_shown(const rl_tokenizer *tokenizer, int32_t id, bool skip_special,
+                               size_t *len);
 /* Appends the ids of one stretch of text. at_start: nothing precedes it in what is encoded. */
 rl_status rl_tokenizer_encode_part(const rl_tokenizer *tokenizer, const char *text, size_t text_len,
                                    unsigned flags, bool at_start, rl_ids *out,

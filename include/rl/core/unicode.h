@@ -16,6 +16,8 @@ void rl_utf8_append(rl_str *out, uint32_t code);
 bool rl_utf8_valid(const char *text, size_t text_len);
 /* Bytes of a valid prefix of text; equals text_len for valid text. */
 size_t rl_utf8_valid_prefix(const char *text, size_t text_len);
+/* Bytes of text without the beginning of a character at its end that more bytes could complete. */
+size_t rl_utf8_whole(const char *text, size_t text_len);
 /* Appends text with each invalid byte sequence replaced by U+FFFD, as WHATWG decoders do. */
 void rl_utf8_repair(const char *text, size_t text_len, rl_str *out);
 

@@ -37,6 +37,18 @@ rl_status rl_tokenizer_encode(const rl_tokenizer *tokenizer, const char *text, s
 /* Appends the text of ids; invalid UTF-8 becomes U+FFFD. skip_special leaves out special tokens. */
 void rl_tokenizer_decode(const rl_tokenizer *tokenizer, const int32_t *token, int32_t n_tokens,
                          bool skip_special, rl_str *out);
+
+/*
+ * The text of ids that come one by one. Each call appends whole characters only, as soon as no
+ * later id can change them; with what rl_token_stream_end appends, all of it together is what
+ * rl_tokenizer_decode gives for all the ids. One thread at a time.
+ */
+typedef struct rl_token_stream rl_token_stream;
+rl_token_stream *rl_token_stream_new(const rl_tokenizer *tokenizer, bool skip_special);
+void rl_token_stream_put(rl_token_stream *stream, int32_t id, rl_str *out);
+void rl_token_stream_end(rl_token_stream *stream, rl_str *out); // then it begins anew
+void rl_token_stream_free(rl_token_stream *stream);             // accepts NULL
+
 /* Id of a token by its exact text, added tokens included; -1 when there is none. */
 int32_t rl_tokenizer_id(const rl_tokenizer *tokenizer, const char *text);
 int32_t rl_tokenizer_vocab(const rl_tokenizer *tokenizer);
