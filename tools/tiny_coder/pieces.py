@@ -11,17 +11,13 @@ A program is always
         ys = [MAP for x in SOURCE if CONDITION]      or      ok = any(CONDITION for x in SOURCE)
         return RESULT
 
-kept as chunks (text, slot), where slot is None for what never changes, or names the piece or the
-convention that decides the text.
+kept as chunks (text, slot), where slot is None for what never changes, or says what decides the
+text: a piece (filter, map, result) or the reading.
 """
 from itertools import product
 from zlib import crc32
 
 CONVENTIONS = {
-    "bound": ("open", "closed"),  # is k itself above k, below k, longer than k?
-    "ends": ("both", "none", "left"),  # which ends belong to "between a and b" in a list
-    "base": ("0", "1"),  # what position k means
-    "range": ("both", "left", "none"),  # which ends belong to "from a to b"
     "holder": ("list", "tuple", "comma", "space", "dash"),
     "figure": ("plain", "text", "equals", "colon"),  # how a sum or a count is told
     "empty": ("0", "None", "-1", '"none"'),  # the largest, first ... of no numbers
@@ -30,50 +26,49 @@ CONVENTIONS = {
     "truth": ("bool", "yes", "Y", "true", "found"),
 }
 
-# name: (arguments, [phrases], predicate, source, condition, convention); a condition or a source
-# with a convention is a table of its readings.
+# name: (arguments, [phrases], predicate, source, condition)
 NUMBER_FILTERS = {
-    "all": ("", ["the numbers in xs"], None, "xs", None, None),
+    "all": ("", ["the numbers in xs"], None, "xs", None),
     "above": ("k", ["the numbers in xs above k", "the numbers over k in xs"], "above k", "xs",
-              {"open": "x > k", "closed": "x >= k"}, "bound"),
+              "x > k"),
+    "least": ("k", ["the numbers in xs that are at least k"], "at least k", "xs", "x >= k"),
     "below": ("k", ["the numbers in xs below k", "the numbers under k in xs"], "below k", "xs",
-              {"open": "x < k", "closed": "x <= k"}, "bound"),
-    "between": ("a, b", ["the numbers in xs between a and b"], "between a and b", "xs",
-                {"both": "a <= x <= b", "none": "a < x < b", "left": "a <= x < b"}, "ends"),
-    "even": ("", ["the even numbers in xs"], "even", "xs", "x % 2 == 0", None),
-    "odd": ("", ["the odd numbers in xs"], "odd", "xs", "x % 2 == 1", None),
-    "negative": ("", ["the negative numbers in xs"], "negative", "xs", "x < 0", None),
-    "positive": ("", ["the positive numbers in xs"], "positive", "xs", "x > 0", None),
-    "multiple": ("k", ["the multiples of k in xs"], "a multiple of k", "xs", "x % k == 0", None),
+              "x < k"),
+    "most": ("k", ["the numbers in xs that are at most k"], "at most k", "xs", "x <= k"),
+    "between": ("a, b", ["the numbers in xs from a to b"], "from a to b", "xs", "a <= x <= b"),
+    "inside": ("a, b", ["the numbers in xs strictly between a and b"], "strictly between a and b",
+               "xs", "a < x < b"),
+    "even": ("", ["the even numbers in xs"], "even", "xs", "x % 2 == 0"),
+    "odd": ("", ["the odd numbers in xs"], "odd", "xs", "x % 2 == 1"),
+    "negative": ("", ["the negative numbers in xs"], "negative", "xs", "x < 0"),
+    "positive": ("", ["the positive numbers in xs"], "positive", "xs", "x > 0"),
+    "multiple": ("k", ["the multiples of k in xs"], "a multiple of k", "xs", "x % k == 0"),
     "other": ("k", ["the numbers in xs other than k", "the numbers in xs except k"],
-              "different from k", "xs", "x != k", None),
-    "start": ("k", ["the first k numbers in xs"], None, "xs[:k]", None, None),
-    "end": ("k", ["the last k numbers in xs"], None, "xs[-k:]", None, None),
-    "from": ("k", ["the numbers in xs from position k on"], None,
-             {"0": "xs[k:]", "1": "xs[k - 1:]"}, None, "base"),
+              "different from k", "xs", "x != k"),
+    "start": ("k", ["the first k numbers in xs"], None, "xs[:k]", None),
+    "end": ("k", ["the last k numbers in xs"], None, "xs[-k:]", None),
+    "from": ("k", ["the numbers in xs from index k on"], None, "xs[k:]", None),
 }
 WORD_FILTERS = {
-    "all": ("", ["the words in s"], None, "s.split()", None, None),
-    "longer": ("k", ["the words in s longer than k"], "longer than k", "s.split()",
-               {"open": "len(x) > k", "closed": "len(x) >= k"}, "bound"),
+    "all": ("", ["the words in s"], None, "s.split()", None),
+    "longer": ("k", ["the words in s longer than k"], "longer than k", "s.split()", "len(x) > k"),
     "shorter": ("k", ["the words in s shorter than k"], "shorter than k", "s.split()",
-                {"open": "len(x) < k", "closed": "len(x) <= k"}, "bound"),
+                "len(x) < k"),
+    "exactly": ("k", ["the words in s of length k"], "of length k", "s.split()", "len(x) == k"),
     "starts": ("c", ["the words in s starting with c"], "starting with c", "s.split()",
-               "x.startswith(c)", None),
-    "ends": ("c", ["the words in s ending in c"], "ending in c", "s.split()", "x.endswith(c)",
-             None),
+               "x.startswith(c)"),
+    "ends": ("c", ["the words in s ending in c"], "ending in c", "s.split()", "x.endswith(c)"),
     "has": ("c", ["the words in s with a c", "the words in s containing c"], "containing c",
-            "s.split()", "c in x", None),
-    "lacks": ("c", ["the words in s without c"], "without c", "s.split()", "c not in x", None),
+            "s.split()", "c in x"),
+    "lacks": ("c", ["the words in s without c"], "without c", "s.split()", "c not in x"),
 }
-RANGES = {"both": "range(a, b + 1)", "left": "range(a, b)", "none": "range(a + 1, b)"}
 RANGE_FILTERS = {
-    "all": ("", ["the numbers from a to b"], None, RANGES, None, "range"),
-    "even": ("", ["the even numbers from a to b"], None, RANGES, "x % 2 == 0", "range"),
-    "odd": ("", ["the odd numbers from a to b"], None, RANGES, "x % 2 == 1", "range"),
-    "multiple": ("k", ["the multiples of k from a to b"], None, RANGES, "x % k == 0", "range"),
-    "rest": ("k", ["the numbers from a to b that k does not divide"], None, RANGES, "x % k != 0",
-             "range"),
+    "all": ("", ["the numbers from a to b"], None, "range(a, b + 1)", None),
+    "even": ("", ["the even numbers from a to b"], None, "range(a, b + 1)", "x % 2 == 0"),
+    "odd": ("", ["the odd numbers from a to b"], None, "range(a, b + 1)", "x % 2 == 1"),
+    "multiple": ("k", ["the multiples of k from a to b"], None, "range(a, b + 1)", "x % k == 0"),
+    "rest": ("k", ["the numbers from a to b that k does not divide"], None, "range(a, b + 1)",
+             "x % k != 0"),
 }
 # name: (phrase before the numbers, code, whether it makes numbers)
 NUMBER_MAPS = {
@@ -156,67 +151,56 @@ def arguments(structure):
     return own + (", " + more if more else "")
 
 
-def conventions(structure):
-    """The conventions that the statement leaves open."""
-    family, filt, map_, result = structure
-    of_filter = FAMILIES[family][1][filt][5]
+def convention(structure):
+    """The convention that the statement leaves open."""
+    family, _, map_, result = structure
     makes_numbers = FAMILIES[family][2][map_][2]
-    of_result = {"list": "holder", "sum": "figure", "count": "figure", "kinds": "figure",
-                 "max": "empty", "min": "empty", "sorted": "order", "any": "truth",
-                 "every": "truth"}.get(result, "empty" if makes_numbers else "blank")
-    return tuple(c for c in (of_filter, of_result) if c is not None)
+    return {"list": "holder", "sum": "figure", "count": "figure", "kinds": "figure",
+            "max": "empty", "min": "empty", "sorted": "order", "any": "truth",
+            "every": "truth"}.get(result, "empty" if makes_numbers else "blank")
 
 
 def readings(structure):
-    """All readings: dictionaries from convention to option."""
-    names = conventions(structure)
-    return [dict(zip(names, options)) for options in product(*(CONVENTIONS[n] for n in names))]
+    """All options of its convention."""
+    return CONVENTIONS[convention(structure)]
 
 
 def result_code(result, reading, makes_numbers):
     if result == "list":
         ys = "map(str, ys)" if makes_numbers else "ys"
         return {"list": "ys", "tuple": "tuple(ys)", "comma": f'", ".join({ys})',
-                "space": f'" ".join({ys})', "dash": f'"-".join({ys})'}[reading["holder"]]
+                "space": f'" ".join({ys})', "dash": f'"-".join({ys})'}[reading]
     if result in ("sum", "count", "kinds"):
         n = {"sum": "sum(ys)", "count": "len(ys)", "kinds": "len(set(ys))"}[result]
-        label = {"sum": "sum", "count": "count", "kinds": "kinds"}[result]
-        return {"plain": n, "text": f"str({n})", "equals": f'"{label}=" + str({n})',
-                "colon": f'"{label}: " + str({n})'}[reading["figure"]]
+        return {"plain": n, "text": f"str({n})", "equals": f'"{result}=" + str({n})',
+                "colon": f'"{result}: " + str({n})'}[reading]
     if result in ("max", "min"):
-        return f"{result}(ys, default={reading['empty']})"
+        return f"{result}(ys, default={reading})"
     if result in ("first", "last"):
         place = "ys[0]" if result == "first" else "ys[-1]"
-        return f"{place} if ys else {reading.get('empty') or reading['blank']}"
+        return f"{place} if ys else {reading}"
     if result == "sorted":
-        return "sorted(ys)" if reading["order"] == "up" else "sorted(ys, reverse=True)"
-    return TRUTH[reading["truth"]]
+        return "sorted(ys)" if reading == "up" else "sorted(ys, reverse=True)"
+    return TRUTH[reading]
 
 
 def program(structure, reading, given=None):
     """The chunks of a right program; `given` are the arguments, where a piece is a wrong one."""
     family, filt, map_, result = structure
-    _, _, _, source, condition, of_filter = FAMILIES[family][1][filt]
+    _, _, _, source, condition = FAMILIES[family][1][filt]
     _, mapped, makes_numbers = FAMILIES[family][2][map_]
-    source_slot = condition_slot = "filter"
-    if isinstance(source, dict):
-        source, source_slot = source[reading[of_filter]], of_filter
-    if isinstance(condition, dict):
-        condition, condition_slot = condition[reading[of_filter]], of_filter
-    of_result = conventions(structure)[-1]
     chunks = [(f"def f({given or arguments(structure)}):\n    ", None)]
     if result in ("any", "every"):
         call = "any" if result == "any" else "all"
-        chunks += [(f"ok = {call}(", "result"), (condition, condition_slot), (" for x in ", None),
-                   (source, source_slot), (")", None)]
+        chunks += [(f"ok = {call}(", "result"), (condition, "filter"), (" for x in ", None),
+                   (source, "filter"), (")", None)]
     else:
-        chunks += [("ys = [", None), (mapped, "map"), (" for x in ", None), (source, source_slot)]
+        chunks += [("ys = [", None), (mapped, "map"), (" for x in ", None), (source, "filter")]
         if condition is not None:
-            chunks += [(" if " + condition, condition_slot)]
+            chunks += [(" if " + condition, "filter")]
         chunks += [("]", None)]
-    chunks += [("\n    return", None),
-               (" " + result_code(result, reading, makes_numbers), of_result)]
-    return chunks
+    return chunks + [("\n    return", None),
+                     (" " + result_code(result, reading, makes_numbers), "reading")]
 
 
 def text_of(chunks):
@@ -230,7 +214,7 @@ FRAMES = ("Write f({args}): return {what}.", "f({args}) should return {what}.",
 def statement(structure, rng):
     """The task in words; the wording is drawn."""
     family, filt, map_, result = structure
-    _, phrases, predicate, _, _, _ = FAMILIES[family][1][filt]
+    _, phrases, predicate, _, _ = FAMILIES[family][1][filt]
     before, after = RESULTS[result]
     if predicate is not None and result in ("any", "every"):
         what = rng.choice(before).format(one=FAMILIES[family][3]) + predicate

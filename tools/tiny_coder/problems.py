@@ -2,16 +2,15 @@
 
 Run as: python3 tools/tiny_coder/problems.py FOLDER
 Writes FOLDER/train.jsonl and FOLDER/heldout.jsonl: the same files every time (standard library
-only). The problems of training follow the house's habits (the first option of a convention) with
-probability HABIT; so do the held-out ones.
+only). The readings follow the house's habits (the first option of a convention) with probability HABIT.
 """
 import json
 import os
 import random
 import sys
 
-from pieces import (CONVENTIONS, FAMILIES, arguments, conventions, held_out, program, readings,
-                    statement, structures, text_of)
+from pieces import (FAMILIES, arguments, held_out, program, readings, statement, structures,
+                    text_of)
 
 HABIT = 0.5
 N_TESTS, N_CANDIDATES = 6, 40
@@ -85,7 +84,7 @@ def draw_args(structure, rng):
         return [xs, 1 + rng.below(3)]
     if filt == "multiple":
         return [xs, 2 + rng.below(4)]
-    if filt == "between":
+    if filt in ("between", "inside"):
         other = rng.choice(xs) if rng.chance(0.6) else rng.below(13)
         return [xs, min(k, other), max(k, other)]
     return [xs, k] if FAMILIES[family][1][filt][0] else [xs]
@@ -105,7 +104,7 @@ def wrong_piece(structure, reading, rng, usable):
     if not near:
         return None
     other = rng.choice(near)
-    return other, {n: reading.get(n) or rng.choice(CONVENTIONS[n]) for n in conventions(other)}
+    return other, reading if reading in readings(other) else rng.choice(readings(other))
 
 
 ALL = structures()
@@ -226,11 +225,8 @@ def feedback(source, tests, n_told=2, limit=80):
 
 
 def habit_reading(task, rng):
-    """Number of a reading: the first option of each convention with probability HABIT."""
-    wanted = {n: CONVENTIONS[n][0] if rng.chance(HABIT) else
-              CONVENTIONS[n][1 + rng.below(len(CONVENTIONS[n]) - 1)]
-              for n in conventions(task.structure)}
-    return task.readings.index(wanted)
+    """Number of a reading: 0, the house's habit, with probability HABIT."""
+    return 0 if rng.chance(HABIT) else 1 + rng.below(len(task.readings) - 1)
 
 
 def record(name, task, tests, reading):

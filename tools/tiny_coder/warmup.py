@@ -21,7 +21,7 @@ STAGES = {
     "clean": dict(failing=0.85, wrong=0.15, broken=0.04, learn_wrong=False, fix=1.0, repeat=0.0),
     "noisy": dict(failing=0.5, wrong=0.25, broken=0.06, learn_wrong=True, fix=0.45, repeat=0.2),
 }
-SLOT_WEIGHT, CHANGED_WEIGHT = 3, 8  # of a second turn's tokens: what readings decide; what changed
+READING_WEIGHT, CHANGED_WEIGHT = 3, 8  # of a second turn's tokens: a reading kept; what changed
 PER_TASK = 4  # problems made of one set of inputs
 
 
@@ -40,20 +40,15 @@ def break_program(chunks, rng):
 
 
 def spans(attempt, fix):
-    """[begin, end, weight] over the fix's text, for the chunks that a reading or the feedback
-    decides."""
-    before, out, at = dict((slot, text) for text, slot in attempt), [], 0
+    """[begin, end, weight] over the fix's text, for the chunks that the feedback decides."""
+    before, out, at = [(slot, text) for text, slot in attempt], [], 0
     for text, slot in fix:
-        if slot is not None:
-            changed = before.get(slot) != text
-            weight = CHANGED_WEIGHT if changed else SLOT_WEIGHT if slot not in PIECES else 1
-            if weight > 1:
-                out.append([at, at + len(text), weight])
+        if slot is not None and (slot, text) not in before:
+            out.append([at, at + len(text), CHANGED_WEIGHT])
+        elif slot == "reading":
+            out.append([at, at + len(text), READING_WEIGHT])
         at += len(text)
     return out
-
-
-PIECES = ("filter", "map", "result")
 
 
 def first_attempt(task, truth, stage, rng):
