@@ -34,7 +34,7 @@ def programs(structures):
 def split(*files):
     train = [s for s in ALL if not held_out(s)]
     held = {body(p) for p in programs(s for s in ALL if held_out(s))}
-    assert len(train) > 700 and len(held) > 1000 and len(ALL) > len(train) + 150
+    assert len(train) > 500 and len(held) > 500 and len(ALL) > len(train) + 100
     # All that an attempt can be: a training structure, one of its neighbours that is one, a slip.
     right = programs(train)
     assert any(held_out(n) for s in train for n in NEIGHBOURS[s]), "no neighbour to keep away"

@@ -14,8 +14,24 @@ A program is always
 kept as chunks (text, slot), where slot is None for what never changes, or says what decides the
 text: a piece (filter, map, result) or the reading.
 """
+from collections import namedtuple
 from itertools import product
 from zlib import crc32
+
+# arguments: of f, beside the family's own. phrases: how a statement says it. predicate: how it ends
+# "whether any ... is", None where that makes no problem. source, condition: code, None for no if.
+Filter = namedtuple("Filter", "arguments phrases predicate source condition")
+# phrase: what stands before the filter's phrase. makes_numbers: whether numbers come out.
+Map = namedtuple("Map", "phrase code makes_numbers")
+# before: phrases before the mapped items; after: what follows them.
+Result = namedtuple("Result", "before after")
+# item: what one is called in "whether any ...", None where a family has no such problems.
+Family = namedtuple("Family", "arguments filters maps item")
+
+
+def table(kind, rows):
+    return {name: kind(*row) for name, row in rows.items()}
+
 
 CONVENTIONS = {
     "holder": ("list", "tuple", "comma", "space", "dash"),
@@ -26,8 +42,7 @@ CONVENTIONS = {
     "truth": ("bool", "yes", "Y", "true", "found"),
 }
 
-# name: (arguments, [phrases], predicate, source, condition)
-NUMBER_FILTERS = {
+NUMBER_FILTERS = table(Filter, {
     "all": ("", ["the numbers in xs"], None, "xs", None),
     "above": ("k", ["the numbers in xs above k", "the numbers over k in xs"], "above k", "xs",
               "x > k"),
@@ -48,8 +63,8 @@ NUMBER_FILTERS = {
     "start": ("k", ["the first k numbers in xs"], None, "xs[:k]", None),
     "end": ("k", ["the last k numbers in xs"], None, "xs[-k:]", None),
     "from": ("k", ["the numbers in xs from index k on"], None, "xs[k:]", None),
-}
-WORD_FILTERS = {
+})
+WORD_FILTERS = table(Filter, {
     "all": ("", ["the words in s"], None, "s.split()", None),
     "longer": ("k", ["the words in s longer than k"], "longer than k", "s.split()", "len(x) > k"),
     "shorter": ("k", ["the words in s shorter than k"], "shorter than k", "s.split()",
@@ -61,17 +76,16 @@ WORD_FILTERS = {
     "has": ("c", ["the words in s with a c", "the words in s containing c"], "containing c",
             "s.split()", "c in x"),
     "lacks": ("c", ["the words in s without c"], "without c", "s.split()", "c not in x"),
-}
-RANGE_FILTERS = {
+})
+RANGE_FILTERS = table(Filter, {
     "all": ("", ["the numbers from a to b"], None, "range(a, b + 1)", None),
     "even": ("", ["the even numbers from a to b"], None, "range(a, b + 1)", "x % 2 == 0"),
     "odd": ("", ["the odd numbers from a to b"], None, "range(a, b + 1)", "x % 2 == 1"),
     "multiple": ("k", ["the multiples of k from a to b"], None, "range(a, b + 1)", "x % k == 0"),
     "rest": ("k", ["the numbers from a to b that k does not divide"], None, "range(a, b + 1)",
              "x % k != 0"),
-}
-# name: (phrase before the numbers, code, whether it makes numbers)
-NUMBER_MAPS = {
+})
+NUMBER_MAPS = table(Map, {
     "same": ("", "x", True),
     "square": ("the squares of ", "x * x", True),
     "double": ("the doubles of ", "2 * x", True),
@@ -79,17 +93,17 @@ NUMBER_MAPS = {
     "digit": ("the last digits of ", "x % 10", True),
     "minus": ("the negatives of ", "-x", True),
     "half": ("the halves of ", "x // 2", True),
-}
-WORD_MAPS = {
+})
+WORD_MAPS = table(Map, {
     "same": ("", "x", False),
     "upper": ("the capitals of ", "x.upper()", False),
     "back": ("the reverses of ", "x[::-1]", False),
     "initial": ("the initials of ", "x[0]", False),
     "twice": ("the repeats of ", "x + x", False),
     "length": ("the lengths of ", "len(x)", True),
-}
-# name: ([phrases before the mapped numbers], phrase after them)
-RESULTS = {
+})
+RANGE_MAPS = {name: NUMBER_MAPS[name] for name in ("same", "square", "double", "digit")}
+RESULTS = table(Result, {
     "list": ([""], ""),
     "sum": (["the sum of ", "the total of "], ""),
     "count": (["the count of "], ""),
@@ -101,26 +115,32 @@ RESULTS = {
     "sorted": ([""], " in sorted order"),
     "any": (["whether any {one} is "], ""),
     "every": (["whether every {one} is "], ""),
-}
-TRUTH = {
+})
+TRUTH = {  # what "whether" hands back
     "bool": "ok", "yes": '"yes" if ok else "no"', "Y": '"Y" if ok else "N"',
     "true": '"true" if ok else "false"', "found": '"found" if ok else "missing"',
 }
-# family: (arguments, filters, maps, what one item is called in "whether any ...")
-FAMILIES = {
+FAMILIES = table(Family, {
     "numbers": ("xs", NUMBER_FILTERS, NUMBER_MAPS, "number in xs"),
     "words": ("s", WORD_FILTERS, WORD_MAPS, "word in s"),
-    "ranges": ("a, b", RANGE_FILTERS, {k: NUMBER_MAPS[k] for k in
-                                       ("same", "square", "double", "digit")}, None),
-}
+    "ranges": ("a, b", RANGE_FILTERS, RANGE_MAPS, None),
+})
+
+
+def filter_of(structure):
+    return FAMILIES[structure[0]].filters[structure[1]]
+
+
+def map_of(structure):
+    return FAMILIES[structure[0]].maps[structure[2]]
+
 
 
 def allowed(family, filt, map_, result):
     """Whether the four make a sensible task."""
-    pieces = FAMILIES[family][1][filt]
-    makes_numbers = FAMILIES[family][2][map_][2]
+    makes_numbers = FAMILIES[family].maps[map_].makes_numbers
     if result in ("any", "every"):
-        return pieces[2] is not None and map_ == "same"
+        return FAMILIES[family].filters[filt].predicate is not None and map_ == "same"
     if result == "count":
         return map_ == "same"
     if result == "kinds":
@@ -135,8 +155,8 @@ def allowed(family, filt, map_, result):
 def structures():
     """All structures, in a fixed order."""
     return [(family, filt, map_, result)
-            for family, (_, filters, maps, _) in FAMILIES.items()
-            for filt, map_, result in product(filters, maps, RESULTS)
+            for family, pieces in FAMILIES.items()
+            for filt, map_, result in product(pieces.filters, pieces.maps, RESULTS)
             if allowed(family, filt, map_, result)]
 
 
@@ -146,18 +166,17 @@ def held_out(structure):
 
 
 def arguments(structure):
-    family, filt, _, _ = structure
-    own, more = FAMILIES[family][0], FAMILIES[family][1][filt][0]
+    """Of f, as its definition lists them."""
+    own, more = FAMILIES[structure[0]].arguments, filter_of(structure).arguments
     return own + (", " + more if more else "")
 
 
 def convention(structure):
     """The convention that the statement leaves open."""
-    family, _, map_, result = structure
-    makes_numbers = FAMILIES[family][2][map_][2]
+    of_none = "empty" if map_of(structure).makes_numbers else "blank"
     return {"list": "holder", "sum": "figure", "count": "figure", "kinds": "figure",
-            "max": "empty", "min": "empty", "sorted": "order", "any": "truth",
-            "every": "truth"}.get(result, "empty" if makes_numbers else "blank")
+            "max": "empty", "min": "empty", "first": of_none, "last": of_none, "sorted": "order",
+            "any": "truth", "every": "truth"}[structure[3]]
 
 
 def readings(structure):
@@ -166,6 +185,7 @@ def readings(structure):
 
 
 def result_code(result, reading, makes_numbers):
+    """What stands behind return."""
     if result == "list":
         ys = "map(str, ys)" if makes_numbers else "ys"
         return {"list": "ys", "tuple": "tuple(ys)", "comma": f'", ".join({ys})',
@@ -185,10 +205,11 @@ def result_code(result, reading, makes_numbers):
 
 
 def program(structure, reading, given=None):
-    """The chunks of a right program; `given` are the arguments, where a piece is a wrong one."""
-    family, filt, map_, result = structure
-    _, _, _, source, condition = FAMILIES[family][1][filt]
-    _, mapped, makes_numbers = FAMILIES[family][2][map_]
+    """The chunks of a program that is right under the reading. `given` are the arguments where they
+    are those of another structure, because this one has a piece exchanged."""
+    result = structure[3]
+    _, _, _, source, condition = filter_of(structure)
+    _, mapped, makes_numbers = map_of(structure)
     chunks = [(f"def f({given or arguments(structure)}):\n    ", None)]
     if result in ("any", "every"):
         call = "any" if result == "any" else "all"
@@ -213,11 +234,11 @@ FRAMES = ("Write f({args}): return {what}.", "f({args}) should return {what}.",
 
 def statement(structure, rng):
     """The task in words; the wording is drawn."""
-    family, filt, map_, result = structure
-    _, phrases, predicate, _, _ = FAMILIES[family][1][filt]
+    family, _, _, result = structure
+    _, phrases, predicate, _, _ = filter_of(structure)
     before, after = RESULTS[result]
-    if predicate is not None and result in ("any", "every"):
-        what = rng.choice(before).format(one=FAMILIES[family][3]) + predicate
+    if result in ("any", "every"):
+        what = rng.choice(before).format(one=FAMILIES[family].item) + predicate
     else:
-        what = rng.choice(before) + FAMILIES[family][2][map_][0] + rng.choice(phrases) + after
+        what = rng.choice(before) + map_of(structure).phrase + rng.choice(phrases) + after
     return rng.choice(FRAMES).format(args=arguments(structure), what=what)

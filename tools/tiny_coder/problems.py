@@ -2,19 +2,19 @@
 
 Run as: python3 tools/tiny_coder/problems.py FOLDER
 Writes FOLDER/train.jsonl and FOLDER/heldout.jsonl: the same files every time (standard library
-only). The readings follow the house's habits (the first option of a convention) with probability HABIT.
+only).
 """
 import json
 import os
 import random
 import sys
 
-from pieces import (FAMILIES, arguments, held_out, program, readings, statement, structures,
+from pieces import (arguments, filter_of, held_out, program, readings, statement, structures,
                     text_of)
 
-HABIT = 0.5
-N_TESTS, N_CANDIDATES = 6, 40
-MAX_ARGS, MAX_VALUE = 34, 28
+HABIT = 0.5  # how often a convention follows the house's habit, its first option
+N_TESTS, N_CANDIDATES = 6, 40  # of a problem, and the inputs that they are picked from
+MAX_ARGS, MAX_VALUE = 34, 28  # characters: longer inputs and results are not taken
 WORDS = ("sun sea tree red apple bird cat dog egg ear fish gold hat ice jam king lion map nut oak "
          "pea queen rain salt tea up van win yes zoo area toast level noon ant bee").split()
 
@@ -36,7 +36,11 @@ class Rng:
         return self.random() < p
 
 
-FUNCTIONS = {}
+FUNCTIONS = {}  # what load() found, by source
+
+
+def no_function(*args):
+    raise NameError("name 'f' is not defined")
 
 
 def load(source):
@@ -47,7 +51,7 @@ def load(source):
         space = {}
         try:
             exec(compile(source, "<solution>", "exec"), space)
-            FUNCTIONS[source] = space.get("f")
+            FUNCTIONS[source] = space.get("f", no_function)
         except Exception as e:
             FUNCTIONS[source] = e
     return FUNCTIONS[source]
@@ -61,22 +65,24 @@ def run(source, args):
         return None, e
 
 
-def draw_args(structure, rng):
-    family, filt, _, _ = structure
-    if family == "ranges":
-        a = rng.below(9)
-        args = [a, a + rng.below(7)]
-        return args + [2 + rng.below(3)] if FAMILIES[family][1][filt][0] else args
-    if family == "words":
-        words = [rng.choice(WORDS) for _ in range(1 + rng.below(1 + rng.below(5)))]
-        word = rng.choice(words) if rng.chance(0.6) else rng.choice(WORDS)
-        extra = {"k": len(word), "c": rng.choice(word)}
-        if filt == "starts":
-            extra["c"] = word[0]
-        if filt == "ends":
-            extra["c"] = word[-1]
-        more = FAMILIES[family][1][filt][0]
-        return [" ".join(words)] + ([extra[more]] if more else [])
+def draw_range(filt, more, rng):
+    a = rng.below(9)
+    args = [a, a + rng.below(7)]
+    return args + [2 + rng.below(3)] if more else args
+
+
+def draw_words(filt, more, rng):
+    words = [rng.choice(WORDS) for _ in range(1 + rng.below(1 + rng.below(5)))]
+    word = rng.choice(words) if rng.chance(0.6) else rng.choice(WORDS)
+    extra = {"k": len(word), "c": rng.choice(word)}
+    if filt == "starts":
+        extra["c"] = word[0]
+    if filt == "ends":
+        extra["c"] = word[-1]
+    return [" ".join(words)] + ([extra[more]] if more else [])
+
+
+def draw_numbers(filt, more, rng):
     low = -9 if filt in ("negative", "positive") or rng.chance(0.25) else 0
     xs = [low + rng.below(13 - low) for _ in range(1 + rng.below(1 + rng.below(5)))]
     k = rng.choice(xs) if rng.chance(0.6) else rng.below(13)
@@ -87,17 +93,29 @@ def draw_args(structure, rng):
     if filt in ("between", "inside"):
         other = rng.choice(xs) if rng.chance(0.6) else rng.below(13)
         return [xs, min(k, other), max(k, other)]
-    return [xs, k] if FAMILIES[family][1][filt][0] else [xs]
+    return [xs, k] if more else [xs]
+
+
+DRAWS = {"numbers": draw_numbers, "words": draw_words, "ranges": draw_range}
+
+
+def draw_args(structure, rng):
+    """Arguments of f; often on the edge of the filter, where wrong programs show."""
+    return DRAWS[structure[0]](structure[1], filter_of(structure).arguments, rng)
 
 
 def shown_args(args):
     return ", ".join(repr(a) for a in args)
 
 
+ALL = structures()
+NEIGHBOURS = {s: [o for o in ALL if o[0] == s[0] and sum(a != b for a, b in zip(s, o)) == 1]
+              for s in ALL}  # one piece away
+
+
 def wrong_piece(structure, reading, rng, usable):
-    """(structure, reading) with one piece exchanged for another of the same arguments, among the
-    structures that `usable` accepts; None when there is none."""
-    family, filt, map_, result = structure
+    """(structure, reading) with one piece exchanged for another that needs no further arguments,
+    among the structures that `usable` accepts; None when there is none."""
     have = set(arguments(structure).split(", "))
     near = [s for s in NEIGHBOURS[structure] if usable(s)]
     near = [s for s in near if set(arguments(s).split(", ")) <= have]
@@ -105,11 +123,6 @@ def wrong_piece(structure, reading, rng, usable):
         return None
     other = rng.choice(near)
     return other, reading if reading in readings(other) else rng.choice(readings(other))
-
-
-ALL = structures()
-NEIGHBOURS = {s: [o for o in ALL if o[0] == s[0] and sum(a != b for a, b in zip(s, o)) == 1]
-              for s in ALL}
 
 
 def pick_tests(candidates, truth, rivals):
@@ -130,12 +143,14 @@ def pick_tests(candidates, truth, rivals):
 
 
 def outcome(source, args):
+    """Of a call: comparable, so that True is not 1 and errors are told apart by their class."""
     value, error = run(source, args)
     return ("raised", type(error).__name__) if error is not None else (type(value).__name__, value)
 
 
 class Task:
-    """A structure with inputs drawn; problems with any reading can be made of it."""
+    """A structure with its statement worded and inputs drawn. Problems with any reading can be made
+    of it: `values` holds, for each reading, the outcomes of its program on all candidates."""
 
     def __init__(self, structure, rng):
         self.structure, self.args = structure, arguments(structure)
@@ -195,7 +210,9 @@ def error_text(error, source):
 
 
 def cut(text, limit):
-    return text if len(text) <= limit else text[:limit] + "..."
+    """At most `limit` bytes, in whole characters."""
+    data = text.encode()
+    return text if len(data) <= limit else data[:limit].decode(errors="ignore") + "..."
 
 
 def feedback(source, tests, n_told=2, limit=80):
@@ -211,14 +228,14 @@ def feedback(source, tests, n_told=2, limit=80):
         if error is None and value == expected:
             passed += 1
         elif error is not None:
-            told.append((test_line(args, expected), "Error: " + cut(error_text(error, source), limit)))
+            told.append((args, expected, "Error: " + cut(error_text(error, source), limit)))
         else:
-            told.append((test_line(args, expected), "Got: " + cut(repr(value), limit)))
+            told.append((args, expected, "Got: " + cut(repr(value), limit)))
     if not told:
         return passed, None
     text = f"{passed}/{len(tests)} tests passed.\n"
-    for line, got in told[:n_told]:
-        text += f"Failed: {cut(line, limit)}\n{got}\n"
+    for args, expected, got in told[:n_told]:
+        text += f"Failed: {cut(test_line(args, expected), limit)}\n{got}\n"
     if len(told) > n_told:
         text += f"Failed as well: {len(told) - n_told} more.\n"
     return passed, text

@@ -4,16 +4,19 @@ Run as: python3 tools/tiny_coder/tokenizer.py CONVERSATIONS.jsonl FOLDER
 Writes FOLDER/tokenizer.json and FOLDER/tokenizer_config.json in the form of Hugging Face tokenizers
 (standard library only; the same files for the same text).
 
-512 entries: 3 special tokens, 256 bytes, 253 merges. Text is cut into single digits, line starts
-with their indentation, words and signs with the space before them, and commas with the space after.
+512 entries: 3 special tokens, 256 bytes, and 253 merges learnt from the first N_CONVERSATIONS
+lines. Text is cut into single digits, line starts with their indentation, words and signs with the
+space before them, and commas with the space after.
 """
 import json
 import os
 import re
 import sys
 from collections import Counter
+from itertools import islice
 
 SIZE = 512
+N_CONVERSATIONS = 20000
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 PATTERN = r"[0-9]|\n *| ?[A-Za-z]+|, ?| ?[^\sA-Za-z0-9,]+|\s+"
 TEMPLATE = ("{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + "
@@ -34,11 +37,11 @@ def byte_alphabet():
     return table
 
 
-def count_words(path, n_lines):
+def count_words(path):
     """How often each cut piece occurs in the conversations, in the alphabet's letters."""
     alphabet, words = byte_alphabet(), Counter()
     with open(path) as lines:
-        for _, line in zip(range(n_lines), lines):
+        for line in islice(lines, N_CONVERSATIONS):
             for message in json.loads(line)["messages"]:
                 text = message["role"] + "\n" + message["content"] + "\n"
                 words.update(re.findall(PATTERN, text))
@@ -46,7 +49,7 @@ def count_words(path, n_lines):
 
 
 def train(words, n_merges):
-    """Byte-pair merges, the most frequent pair first; equal counts in the order of the text."""
+    """Byte-pair merges, the most frequent pair first; of equal counts, the one that sorts first."""
     merges = []
     while len(merges) < n_merges:
         pairs = Counter()
@@ -73,7 +76,7 @@ def train(words, n_merges):
 def main():
     source, folder = sys.argv[1:3]
     os.makedirs(folder, exist_ok=True)
-    merges = train(count_words(source, 20000), SIZE - 256 - len(SPECIALS))
+    merges = train(count_words(source), SIZE - 256 - len(SPECIALS))
     vocab = {t: i for i, t in enumerate(SPECIALS + list(byte_alphabet().values())
                                         + [a + b for a, b in merges])}
     assert len(vocab) == SIZE

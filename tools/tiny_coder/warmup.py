@@ -2,8 +2,7 @@
 says of them, and the fix.
 
 Run as: python3 tools/tiny_coder/warmup.py OUT.jsonl N SEED [STAGE]
-Each line is {"messages": [...]} as rl-train's sft reads it; spans raise the weight of what only the
-feedback can tell. STAGE is a row of STAGES.
+Each line is {"messages": [...]} as rl-train's sft reads it. STAGE is a row of STAGES.
 """
 import json
 import sys
@@ -12,7 +11,8 @@ from pieces import held_out, program, text_of
 from problems import ALL, Rng, Task, feedback, wrong_piece
 
 # What a stage's conversations are like, as shares:
-#   failing       a reading is drawn that the tests refuse, so that there is a second turn
+#   failing       where the first attempt would be right, another reading is taken that the tests
+#                 refuse, so that there is a second turn
 #   wrong         the first attempt has one wrong piece
 #   broken        the first attempt does not compile or run
 #   learn_wrong   whether wrong and broken attempts are learnt too, or only context
@@ -21,26 +21,35 @@ STAGES = {
     "clean": dict(failing=0.85, wrong=0.15, broken=0.04, learn_wrong=False, fix=1.0, repeat=0.0),
     "noisy": dict(failing=0.5, wrong=0.25, broken=0.06, learn_wrong=True, fix=0.45, repeat=0.2),
 }
-READING_WEIGHT, CHANGED_WEIGHT = 3, 8  # of a second turn's tokens: a reading kept; what changed
+# Of a fix's tokens: what differs from the attempt, and the reading where that was right.
+CHANGED_WEIGHT, READING_WEIGHT = 8, 3
 PER_TASK = 4  # problems made of one set of inputs
 
+# Small slips as models make them.
+SLIPS = (
+    lambda text: text.replace("]", "", 1),
+    lambda text: text.replace(" for x in", " for x", 1),
+    lambda text: text.replace("return ", "return (", 1),
+    lambda text: text.replace("ys = ", "y = ", 1),
+    lambda text: text.replace("for x in", "for y in", 1),
+    lambda text: text.replace(" return", "return", 1),
+    lambda text: text.replace(")", "", 1),
+    lambda text: text.replace("ok = ", "ys = ", 1),
+)
 
-def break_program(chunks, rng):
-    """The program with one small slip, as a model makes them."""
-    text = text_of(chunks)
-    slips = [lambda t: t.replace("]", "", 1), lambda t: t.replace(" for x in", " for x", 1),
-             lambda t: t.replace("return ", "return (", 1), lambda t: t.replace("ys = ", "y = ", 1),
-             lambda t: t.replace("for x in", "for y in", 1), lambda t: t.replace(" return", "return", 1),
-             lambda t: t.replace(")", "", 1), lambda t: t.replace("ok = ", "ys = ", 1)]
+
+def break_program(text, rng):
+    """The program with one slip; unchanged where eight draws find none that applies."""
     for _ in range(8):
-        made = rng.choice(slips)(text)
+        made = rng.choice(SLIPS)(text)
         if made != text:
             return made
     return text
 
 
 def spans(attempt, fix):
-    """[begin, end, weight] over the fix's text, for the chunks that the feedback decides."""
+    """[begin, end, weight] over the fix's text, for the chunks that the feedback decides. Both are
+    chunks of programs."""
     before, out, at = [(slot, text) for text, slot in attempt], [], 0
     for text, slot in fix:
         if slot is not None and (slot, text) not in before:
@@ -52,7 +61,8 @@ def spans(attempt, fix):
 
 
 def first_attempt(task, truth, stage, rng):
-    """(chunks or None, text, whether it is right under some reading)."""
+    """(chunks, text, whether some reading makes it right). The text is that of the chunks unless a
+    slip broke it."""
     structure = task.structure
     if rng.chance(stage["wrong"]):
         wrong = wrong_piece(structure, rng.choice(task.readings), rng, lambda s: not held_out(s))
@@ -64,12 +74,12 @@ def first_attempt(task, truth, stage, rng):
         reading = rng.choice([r for r in task.readings if r != truth])
     chunks = program(structure, reading)
     if rng.chance(stage["broken"]):
-        return chunks, break_program(chunks, rng), False
+        return chunks, break_program(text_of(chunks), rng), False
     return chunks, text_of(chunks), True
 
 
 def second_attempt(task, attempt, attempt_text, truth, stage, rng):
-    """The assistant message of the second turn."""
+    """The assistant's message of the second turn."""
     draw = rng.random()
     if draw < stage["fix"]:
         fix = program(task.structure, truth)
@@ -81,6 +91,7 @@ def second_attempt(task, attempt, attempt_text, truth, stage, rng):
 
 
 def conversation(task, tests, truth, stage, rng):
+    """One or two turns; None where nothing in them is to be learnt."""
     chunks, text, right = first_attempt(task, truth, stage, rng)
     first = {"role": "assistant", "content": text}
     if not right and not stage["learn_wrong"]:
@@ -102,8 +113,8 @@ def conversations(n, seed, stage):
     while made < n:
         task = Task(rng.choice(pool), rng)
         for _ in range(PER_TASK):
-            got = task.problem(rng.below(len(task.readings)))
-            said = conversation(task, *got, stage, rng) if got is not None else None
+            problem = task.problem(rng.below(len(task.readings)))
+            said = conversation(task, *problem, stage, rng) if problem is not None else None
             if said is not None and made < n:
                 made += 1
                 yield said
