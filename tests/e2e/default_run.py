@@ -47,7 +47,7 @@ def check_attempt(row):
     tests = row["rewards"]["code_tests"]
     assert row["completion"] and row["prompt"].startswith("<|im_start|>user\n"), row
     assert close(row["reward"], tests), row
-    assert row["credit"] >= row["reward"] and math.isfinite(row["advantage"]), row
+    assert math.isfinite(row["credit"]) and math.isfinite(row["advantage"]), row
     if row["verdict"] == "pass":
         assert row["feedback"] is None and tests == 1, row
     else:
@@ -61,19 +61,30 @@ def check_group(group):
     assert all(a["advantage"] <= b["advantage"] for a, b in zip(ordered, ordered[1:])), ordered
 
 
-def check_retries(parent, children):
+def credit_of(parent, children, algo):
+    """What the last of two turns makes the first worth."""
+    if algo["credit"] == "max":
+        return max(parent["reward"], *(c["credit"] for c in children))
+    mean = sum(c["reward"] for c in children) / len(children)
+    return (parent["reward"] + algo["gamma"] * mean) / 2
+
+
+def check_retries(parent, children, algo):
     """A later turn sees the attempt and what was said of it, and pays it back."""
     for child in children:
         told = (parent["prompt"] + parent["completion"] + "<|im_end|>\n<|im_start|>user\n"
                 + parent["feedback"] + "<|im_end|>\n<|im_start|>assistant\n")
         assert child["prompt"] == told, f"{child['prompt']!r} is not {told!r}"
         assert child["turn"] == parent["turn"] + 1 and child["problem"] == parent["problem"], child
-    assert close(parent["credit"], max(parent["reward"], *(c["credit"] for c in children))), parent
+        assert close(child["credit"], child["reward"]), child
+    assert close(parent["credit"], credit_of(parent, children, algo)), parent
 
 
 def turns(run):
     repaired = n_retried = 0
     all_rows = rows(run, "completions.jsonl")
+    with open(os.path.join(run, "recipe.effective.json")) as text:
+        algo = json.load(text)["algo"]
     for step in {r["step"] for r in all_rows}:
         attempts = [r for r in all_rows if r["step"] == step]
         for row in attempts:
@@ -86,7 +97,7 @@ def turns(run):
             if children:
                 n_retried += 1
                 repaired += any(c["verdict"] == "pass" for c in children)
-                check_retries(parent, children)
+                check_retries(parent, children, algo)
     assert n_retried > 0 and repaired > 0, f"{repaired} of {n_retried} failed attempts repaired"
     print(f"{len(all_rows)} attempts, {n_retried} tried again, {repaired} of these repaired")
 
