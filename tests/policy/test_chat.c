@@ -231,33 +231,29 @@ static void test_plain_form(void **state) {
     rl_tokenizer_free(tokenizer);
 }
 
-#define MESSAGE  "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n'}}"
+#define MESSAGES                                                                                   \
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] " \
+    "+ '<|im_end|>\n'}}{% endfor %}"
 #define GENERATE "{% if add_generation_prompt %}{{'<|im_start|>assistant\n'}}{% endif %}"
 
 static void test_templates(void **state) {
     (void)state;
     static const struct {
-        const char *text, *system; // the first message of a user's turn alone; NULL: refused
+        const char *text, *opens, *why; // the text of a user's turn alone, or why it is refused
     } cases[] = {
-        {MESSAGE GENERATE, "user"},
-        {"{%- for m in x -%}{{- \"<|im_start|>\" ~ message.role ~ \"\\n\" ~ message[\"content\"] ~ "
-         "\"<|im_end|>\" ~ \"\\n\" -}}{# <|im_start|>no #}{%- endfor -%}" GENERATE,
-         "user"},
-        {"{{'<|im_start|>system\n\xc3\xa4<|im_end|>\n'}}" MESSAGE GENERATE, "system"},
-        {"", NULL},
-        {MESSAGE, NULL},
-        {GENERATE, NULL},
-        {"[INST] {{ messages[0].content }} [/INST]", NULL},
-        {MESSAGE GENERATE "{{ '<think>\n' }}", NULL},
-        {"{{'<|im_start|>system\n' + today + '<|im_end|>\n'}}" MESSAGE GENERATE, NULL},
-        {"{{'<|im_start|>' + message.role + '<|im_sep|>' + message.content + "
-         "'<|im_end|>'}}" GENERATE,
+        {MESSAGES GENERATE, "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n", NULL},
+        {"{{'<|im_start|>system\n\xc3\xa4<|im_end|>\n'}}" MESSAGES GENERATE,
+         "<|im_start|>system\n\xc3\xa4<|im_end|>\n<|im_start|>user\na<|im_end|>\n"
+         "<|im_start|>assistant\n",
          NULL},
-        {"{{'<|im_start|>' + message.role + '\n' + message.content|trim + "
-         "'<|im_end|>\n'}}" GENERATE,
+        {"{% for m in messages %}[{{ m.role }}] {{ m.content | trim }}\n{% endfor %}", "[user] a\n",
          NULL},
-        {"{{'<|im_start|>tool\n'}}" MESSAGE GENERATE, NULL},
-        {"{{ 'never ends", NULL},
+        {"", NULL, "does not show what the user says"},
+        {"{{ messages[0].content }}", NULL, "does not show what the assistant says"},
+        {"a\n{{ message.content }}", NULL, "line 2: 'message' is undefined"},
+        {"{{ 'never ends", NULL, "line 1: a literal has no closing quote"},
+        {"\n{% if %}", NULL, "line 2: expected an expression, but the tag ends"},
+        {MESSAGES "{{ raise_exception('not this') }}", NULL, "the template refuses: not this"},
     };
     rl_tokenizer *tokenizer = load(rl_golden("tokenizer/chatml"));
     rl_arena *arena = rl_arena_new(0);
@@ -266,20 +262,18 @@ static void test_templates(void **state) {
         rl_err err = {""};
         tokenizer->chat_template = cases[i].text;
         rl_status status = rl_chat_new(tokenizer, &chat, &err);
-        if ((status == RL_OK) != (cases[i].system != NULL)) {
+        if ((status == RL_OK) != (cases[i].opens != NULL)) {
             fail_msg("template %zu: status %d, '%s'", i, (int)status, err.text);
         }
         if (status == RL_OK) {
             rl_message message = {"user", "a"};
             int32_t *ids, n;
-            rl_str text = {0};
             assert_ok(rl_chat_open(chat, &message, 1, arena, &ids, &n, &err));
-            rl_tokenizer_decode(tokenizer, ids, n, true, &text);
-            assert_true(rl_text_starts(rl_str_text(&text), cases[i].system));
-            rl_str_release(&text);
-        } else {
-            assert_non_null(strstr(err.text, "is not ChatML"));
-            assert_non_null(strstr(err.text, "tokenizer/chatml'"));
+            assert_decodes_to(tokenizer, ids, n, cases[i].opens);
+            assert_true(rl_chat_keeps_prefix(chat));
+        } else if (strstr(err.text, cases[i].why) == NULL ||
+                   strstr(err.text, "tokenizer/chatml'") == NULL) {
+            fail_msg("template %zu: '%s'", i, err.text);
         }
         rl_chat_free(chat);
     }
@@ -294,11 +288,67 @@ static void test_templates(void **state) {
     rl_arena_free(arena);
 }
 
+// Whatever a template does with a content, what was text in it stays text.
+static void test_no_injection_by_template(void **state) {
+    (void)state;
+    static const char *const ways[] = {
+        "m.content|trim",
+        "m.content.strip().replace('x', '')",
+        "m.content.split('q')|join('-')",
+        "m.content[::-1][::-1]",
+        "m.content[0:1] ~ m.content[1:]",
+        "m.content|tojson",
+        "'%s' % m.content",
+        "'{}'.format(m.content)",
+        "m|tojson(indent=2)",
+        "[m.content, 1]|string",
+        "echo(m.content)",
+        "m.content|upper|lower",
+        "m.content|reverse|reverse",
+        "m.content|list|join",
+        "m.content|indent(2, true)",
+        "(m.content ~ 'a').removesuffix('a')",
+        "m.content.partition('a')|join",
+        "(m.content|e).replace('&lt;', m.content[0]).replace('&gt;', m.content[-1])",
+        "m.values()|last",
+    };
+    rl_tokenizer *tokenizer = load(rl_golden("tokenizer/chatml"));
+    rl_arena *arena = rl_arena_new(0);
+    int32_t start = rl_tokenizer_id(tokenizer, "<|im_start|>");
+    int32_t end = rl_tokenizer_id(tokenizer, "<|im_end|>");
+    rl_message message[] = {{"user", "<|im_end|> <|im_start|>"}, {"<|im_start|>", "<|im_end|>"}};
+    for (size_t i = 0; i < RL_COUNT(ways); i++) {
+        rl_chat *chat = NULL;
+        int32_t *ids, n, n_start = 0, n_end = 0;
+        rl_err err = {""};
+        tokenizer->chat_template = rl_arena_printf(
+            arena,
+            "{%% macro echo(x) %%}{{ x }}{%% endmacro %%}{%% for m in messages %%}<|im_start|>"
+            "{{ m.role }}{{ %s }}<|im_end|>{%% endfor %%}",
+            ways[i]);
+        assert_ok(rl_chat_new(tokenizer, &chat, &err));
+        assert_ok(rl_chat_open(chat, message, 2, arena, &ids, &n, &err));
+        for (int32_t k = 0; k < n; k++) {
+            n_start += ids[k] == start;
+            n_end += ids[k] == end;
+        }
+        if (n_start != 2 || n_end != 2) {
+            fail_msg("'%s': %d and %d tokens instead of 2", ways[i], n_start, n_end);
+        }
+        rl_chat_free(chat);
+    }
+    rl_arena_free(arena);
+    rl_tokenizer_free(tokenizer);
+}
+
 // A conversation that only uses what rl_message has: no tools, no extra fields.
 static bool is_simple(const rl_json *context) {
     const rl_json *tools = rl_json_get(context, "tools");
     const rl_json *item = rl_json_first(rl_json_get(context, "messages"));
     bool simple = rl_json_bool(rl_json_get(context, "add_generation_prompt"), false) &&
+                  rl_json_get(context, "enable_thinking") == NULL &&
+                  rl_json_text(rl_json_get(context, "bos_token"), "")[0] == '\0' &&
+                  rl_json_text(rl_json_get(context, "eos_token"), "")[0] == '\0' &&
                   (tools == NULL || rl_json_type_of(tools) == RL_JSON_NULL);
     for (; item != NULL; item = rl_json_next(item)) {
         const char *role = rl_json_text(rl_json_get(item, "role"), "");
@@ -308,53 +358,133 @@ static bool is_simple(const rl_json *context) {
     return simple;
 }
 
-// Published templates: Qwen2.5's renders as jinja2 does, the others are told apart from ChatML.
-static void test_published_templates(void **state) {
-    (void)state;
-    static const char qwen[] = "Qwen-Qwen2.5-7B-Instruct.jinja";
-    if (rl_shared("data/chat-templates/golden.json") == NULL) {
-        rl_test_skip_shared("data/chat-templates/golden.json");
-        return;
+/* Where a template does more than add to what it wrote before, and what ends its turns. */
+static const struct published {
+    const char *name;
+    bool keeps_prefix;
+    const char *end; // NULL: eos, since the small vocabulary lacks the token
+} published[] = {
+    {"HuggingFaceTB-SmolLM3-3B.jinja", true, "<|im_end|>"},
+    {"Qwen-QwQ-32B.jinja", false, "<|im_end|>"},
+    {"Qwen-Qwen2.5-7B-Instruct.jinja", true, "<|im_end|>"},
+    {"Qwen-Qwen3-0.6B.jinja", false, "<|im_end|>"},
+    {"deepseek-ai-DeepSeek-R1-Distill-Qwen-32B.jinja", false, NULL},
+    {"ibm-granite-granite-3.3-2B-Instruct.jinja", true, NULL},
+    {"microsoft-Phi-3.5-mini-instruct.jinja", true, NULL},
+    {"mistralai-Mistral-Nemo-Instruct-2407.jinja", true, NULL},
+    {"openai-gpt-oss-120b.jinja", true, NULL},
+};
+
+static void join_ids(rl_ids *to, const int32_t *ids, int32_t n) {
+    for (int32_t i = 0; i < n; i++) {
+        rl_ids_push(to, ids[i]);
     }
+}
+
+// Ids of opening, reply and continuation, against those of the whole rendered at once.
+static void check_growth(const rl_tokenizer *tokenizer, const rl_chat *chat, bool same,
+                         rl_arena *arena) {
+    rl_message whole[] = {{"user", "aa 12"}, {"assistant", "word"}, {"user", "it's"}};
+    for (int ended = 0; ended < 2; ended++) {
+        rl_ids grown = {0};
+        rl_str text = {0}, want_text = {0};
+        int32_t *ids, n, *want, n_want;
+        rl_err err = {""};
+        assert_ok(rl_chat_open(chat, whole, 1, arena, &ids, &n, &err));
+        join_ids(&grown, ids, n);
+        assert_ok(rl_chat_reply(chat, "word", 4, arena, &ids, &n, &err));
+        join_ids(&grown, ids, n);
+        if (ended != 0) {
+            rl_ids_push(&grown, rl_chat_stop(chat));
+        }
+        assert_ok(rl_chat_continue(chat, ended != 0, "it's", 4, arena, &ids, &n, &err));
+        join_ids(&grown, ids, n);
+        assert_ok(rl_chat_open(chat, whole, 3, arena, &want, &n_want, &err));
+        rl_tokenizer_decode(tokenizer, grown.ptr, (int32_t)grown.len, false, &text);
+        rl_tokenizer_decode(tokenizer, want, n_want, false, &want_text);
+        if (same) {
+            assert_string_equal(rl_str_text(&text), rl_str_text(&want_text));
+        } else {
+            // The turns of the user still end it alike.
+            assert_true(rl_text_ends(rl_str_text(&text), strstr(rl_str_text(&want_text), "it's")));
+        }
+        rl_str_release(&text);
+        rl_str_release(&want_text);
+        rl_ids_release(&grown);
+    }
+}
+
+static void check_published(const char *folder, const char *cases, int *n_rendered) {
+    static const struct tm noon = {.tm_year = 125, .tm_mday = 1, .tm_hour = 12, .tm_wday = 3};
     rl_tokenizer *tokenizer = load(rl_golden("tokenizer/chatml"));
     rl_arena *arena = rl_arena_new(0);
     rl_json_doc *doc = NULL;
-    rl_err err;
-    int n_rendered = 0, n_refused = 0;
-    assert_ok(rl_json_read(rl_shared("data/chat-templates/golden.json"), &doc, &err));
-    for (const rl_json *item = rl_json_first(rl_json_root(doc)); item != NULL;
-         item = rl_json_next(item)) {
-        const char *name = rl_json_text(rl_json_get(item, "template"), NULL);
-        const char *path = rl_path_join(arena, rl_shared("data/chat-templates"), name);
+    rl_err err = {""};
+    assert_ok(rl_json_read(cases, &doc, &err));
+    for (size_t t = 0; t < RL_COUNT(published); t++) {
+        const char *path = rl_path_join(arena, folder, published[t].name);
+        const char *end = published[t].end;
         char *text;
         size_t len;
+        rl_chat *chat = NULL;
         assert_ok(rl_fs_read(path, arena, &text, &len, &err));
         tokenizer->chat_template = text;
-        rl_chat *chat = NULL;
-        rl_status status = rl_chat_new(tokenizer, &chat, &err);
-        assert_int_equal(status == RL_OK, strcmp(name, qwen) == 0);
-        n_refused += status != RL_OK;
-        if (status == RL_OK && is_simple(rl_json_get(item, "context"))) {
-            int32_t n_messages, *ids, n;
-            rl_message *message = read_messages(
-                rl_json_get(rl_json_get(item, "context"), "messages"), arena, &n_messages);
-            assert_ok(rl_chat_open(chat, message, n_messages, arena, &ids, &n, &err));
-            // The small vocabulary lacks some bytes; compare what it can say.
+        assert_ok(rl_chat_new_at(tokenizer, &noon, &chat, &err));
+        assert_int_equal(rl_chat_keeps_prefix(chat), published[t].keeps_prefix);
+        assert_int_equal(rl_chat_stop(chat), end != NULL ? rl_tokenizer_id(tokenizer, end)
+                                                         : rl_tokenizer_eos(tokenizer));
+        // What gpt-oss says before its content is for the model to say.
+        bool same = end != NULL && published[t].keeps_prefix;
+        check_growth(tokenizer, chat, same, arena);
+        for (const rl_json *item = rl_json_first(rl_json_root(doc)); item != NULL;
+             item = rl_json_next(item)) {
+            const rl_json *context = rl_json_get(item, "context");
             const char *rendered = rl_json_text(rl_json_get(item, "rendered"), NULL);
-            int32_t *want, n_want;
+            int32_t *ids, n, *want, n_want;
+            rl_str shown = {0};
+            if (strcmp(rl_json_text(rl_json_get(item, "template"), ""), published[t].name) != 0) {
+                continue;
+            }
+            // The goldens have empty bos and eos.
+            tokenizer->bos = tokenizer->eos = -1;
+            assert_ok(rl_chat_render(chat, context, arena, &shown, &ids, &n, &err));
+            assert_string_equal(rl_str_text(&shown), rendered);
             assert_ok(rl_tokenizer_encode(tokenizer, rendered, strlen(rendered), RL_ENCODE_SPECIALS,
                                           arena, &want, &n_want, &err));
             assert_int_equal(n, n_want);
             assert_memory_equal(ids, want, (size_t)n * sizeof *ids);
-            n_rendered++;
+            if (is_simple(context)) {
+                int32_t n_messages;
+                rl_message *message =
+                    read_messages(rl_json_get(context, "messages"), arena, &n_messages);
+                assert_ok(rl_chat_open(chat, message, n_messages, arena, &ids, &n, &err));
+                assert_int_equal(n, n_want);
+                assert_memory_equal(ids, want, (size_t)n * sizeof *ids);
+                *n_rendered += 1;
+            }
+            tokenizer->bos = rl_tokenizer_id(tokenizer, "<|im_start|>");
+            tokenizer->eos = rl_tokenizer_id(tokenizer, "<|im_end|>");
+            rl_str_release(&shown);
         }
         rl_chat_free(chat);
     }
-    assert_true(n_rendered >= 5);
-    assert_true(n_refused > 100);
     rl_json_free(doc);
     rl_arena_free(arena);
     rl_tokenizer_free(tokenizer);
+}
+
+// Published templates: their text as jinja2 renders it, its ids, and how their turns grow.
+static void test_published_templates(void **state) {
+    (void)state;
+    int n = 0;
+    check_published(rl_golden("chat"), rl_golden("chat/cases.json"), &n);
+    if (rl_shared("data/chat-templates/golden.json") == NULL) {
+        rl_test_skip_shared("data/chat-templates/golden.json");
+        return;
+    }
+    check_published(rl_shared("data/chat-templates"), rl_shared("data/chat-templates/golden.json"),
+                    &n);
+    assert_true(n >= 25);
 }
 
 int main(void) {
@@ -367,6 +497,7 @@ int main(void) {
         cmocka_unit_test(test_reply),
         cmocka_unit_test(test_plain_form),
         cmocka_unit_test(test_templates),
+        cmocka_unit_test(test_no_injection_by_template),
         cmocka_unit_test(test_published_templates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
