@@ -24,7 +24,7 @@ typedef struct rl_bpe {
     const rl_vocab *vocab;
     rl_bpe_merge *merge; // open addressing over n_slots, a power of two; NULL when ranked by score
     size_t n_slots, n_merges;
-    int32_t last_made; // by the last merge added
+    int32_t last_made;    // by the last merge added
     int32_t *score_rank;  // [vocab->n_tokens] -1: never merged into; NULL when there are merges
     bool byte_level;      // symbols start as bytes, byte_id names their characters
     bool byte_fallback;   // characters without a token become the tokens of their bytes

@@ -4,12 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "policy/config_parts.h"
 #include "policy/family.h"
 #include "rl/core/assert.h"
-
-// Sizes beyond these are nonsense; products of any two fit 64 bits.
-enum { WIDTH_MAX = 1 << 20, VOCAB_MAX = 1 << 26, HEADS_MAX = 1 << 14 };
-enum { POSITIONS_MAX = 1 << 22 };
 
 /* Reads keys of one object; the first failure stays, later calls do nothing. */
 typedef struct reader {
@@ -60,8 +57,6 @@ static bool is_said(const rl_json *object, const char *key) {
     return rl_json_get(object, key) != NULL; // null counts
 }
 
-enum { REQUIRED = -1 }; // as fallback
-
 static int32_t read_int(reader *r, const char *key, int32_t max, int32_t fallback) {
     const rl_json *value = rl_json_get(r->object, key);
     int64_t n = fallback;
@@ -111,7 +106,7 @@ static int32_t read_token(reader *r, const char *key) {
     return (int32_t)id;
 }
 
-static rl_status add_eos(rl_model_config *out, int64_t id, const char *where, rl_err *err) {
+rl_status rl_config_add_eos(rl_model_config *out, int64_t id, const char *where, rl_err *err) {
     for (int32_t i = 0; i < out->n_eos; i++) {
         if (out->eos[i] == id) {
             return RL_OK;
@@ -138,8 +133,8 @@ static void read_eos(reader *r, rl_model_config *out) {
     for (item = list ? rl_json_first(value) : value; item != NULL && r->status == RL_OK;
          item = list ? rl_json_next(item) : NULL) {
         int64_t id = -1;
-        (void)rl_json_integer(item, &id); // stays -1, which add_eos refuses
-        r->status = add_eos(out, id, r->where, r->err);
+        (void)rl_json_integer(item, &id); // stays -1, which is refused
+        r->status = rl_config_add_eos(out, id, r->where, r->err);
     }
 }
 
@@ -257,7 +252,7 @@ static void read_layers(reader *r, const rl_family *family, rl_model_config *out
     }
 }
 
-static rl_status check_sizes(const rl_model_config *c, rl_err *err) {
+rl_status rl_config_check_sizes(const rl_model_config *c, rl_err *err) {
     if (c->head_dim < 1 || c->head_dim % 2 != 0) {
         return rl_fail(err, RL_UNSUPPORTED,
                        "head size %d is not even, which rotary positions do not allow",
@@ -273,8 +268,8 @@ static rl_status check_sizes(const rl_model_config *c, rl_err *err) {
     return RL_OK;
 }
 
-static rl_status unknown_family(const char *what, const char *name, int name_len,
-                                void (*list)(rl_str *out), rl_err *err) {
+rl_status rl_config_unknown(const char *what, const char *name, int name_len,
+                            void (*list)(rl_str *out), rl_err *err) {
     rl_str names = {0};
     rl_status status;
     list(&names);
@@ -336,7 +331,7 @@ static rl_status find_family(const rl_json *config, const rl_family **out, rl_er
     }
     *out = rl_family_find(type);
     if (*out == NULL) {
-        return unknown_family("model type", type, (int)strnlen(type, 100), rl_family_names, err);
+        return rl_config_unknown("model type", type, (int)strnlen(type, 100), rl_family_names, err);
     }
     if (!is_null(quantised)) {
         return rl_fail(err, RL_UNSUPPORTED,
@@ -394,170 +389,7 @@ rl_status rl_model_config_from_json(const rl_json *config, const rl_json *genera
     out->bos = out->bos >= 0 ? out->bos : read_token(&g, "bos_token_id");
     out->pad = out->pad >= 0 ? out->pad : read_token(&g, "pad_token_id");
     read_eos(&g, out);
-    return g.status != RL_OK ? g.status : check_sizes(out, err);
-}
-
-/* The same for "<architecture>.<key>" of a GGUF file. */
-typedef struct gguf_reader {
-    const rl_gguf *file;
-    const char *prefix;
-    rl_status status;
-    rl_err *err;
-} gguf_reader;
-
-static int32_t gguf_int(gguf_reader *r, const char *name, int32_t max, int32_t fallback) {
-    char key[96];
-    int64_t n = 0;
-    bool there;
-    snprintf(key, sizeof key, "%s.%s", r->prefix, name);
-    there = rl_gguf_integer(r->file, key, &n);
-    if (r->status != RL_OK || (!there && fallback != REQUIRED)) {
-        return fallback;
-    }
-    if (!there || n < 1 || n > max) {
-        r->status =
-            rl_fail(r->err, RL_IO, "metadata '%s' must be a whole number in [1, %d]", key, max);
-        return 1;
-    }
-    return (int32_t)n;
-}
-
-static double gguf_real(gguf_reader *r, const char *name, double fallback) {
-    char key[96];
-    double x = 0;
-    bool there;
-    snprintf(key, sizeof key, "%s.%s", r->prefix, name);
-    there = rl_gguf_real(r->file, key, &x);
-    if (r->status != RL_OK || (!there && fallback > 0)) {
-        return fallback;
-    }
-    if (!(x > 0) || !isfinite(x)) {
-        r->status = rl_fail(r->err, RL_IO, "metadata '%s' must be a number above 0", key);
-        return 1;
-    }
-    return x;
-}
-
-static void gguf_rope(gguf_reader *r, rl_model_config *out) {
-    char key[96];
-    const char *type = "none";
-    size_t type_len = 4;
-    double factor = gguf_real(r, "rope.scale_linear", 1); // the spelling before scaling.type
-    snprintf(key, sizeof key, "%s.rope.scaling.type", r->prefix);
-    (void)rl_gguf_text(r->file, key, &type, &type_len); // stays "none"
-    out->rope[0].theta = gguf_real(r, "rope.freq_base", 10000.0);
-    if (type_len == 6 && memcmp(type, "linear", 6) == 0) {
-        factor = gguf_real(r, "rope.scaling.factor", REQUIRED);
-    } else if (r->status == RL_OK && !(type_len == 4 && memcmp(type, "none", 4) == 0)) {
-        r->status = rl_fail(r->err, RL_UNSUPPORTED,
-                            "rope scaling '%.*s' is not supported; supported: none, linear",
-                            type_len < 100 ? (int)type_len : 100, type);
-    }
-    out->rope[0].factor = 1;
-    if (factor != 1) {
-        out->rope[0].kind = RL_ROPE_LINEAR;
-        out->rope[0].factor = factor;
-    }
-    if (r->status == RL_OK &&
-        (gguf_int(r, "rope.dimension_count", WIDTH_MAX, out->head_dim) != out->head_dim ||
-         gguf_int(r, "attention.value_length", WIDTH_MAX, out->head_dim) != out->head_dim)) {
-        r->status = rl_fail(r->err, RL_UNSUPPORTED,
-                            "rotary or value sizes other than the head size %d are not supported",
-                            out->head_dim);
-    }
-}
-
-static int32_t gguf_token(const rl_gguf *file, const char *key) {
-    int64_t id;
-    return rl_gguf_integer(file, key, &id) && id >= 0 && id <= INT32_MAX ? (int32_t)id : -1;
-}
-
-static rl_status gguf_tokens(const rl_gguf *file, rl_model_config *out, rl_err *err) {
-    static const char *const ends[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
-                                       "tokenizer.ggml.eom_token_id"};
-    out->bos = gguf_token(file, "tokenizer.ggml.bos_token_id");
-    out->pad = gguf_token(file, "tokenizer.ggml.padding_token_id");
-    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
-        int32_t id = gguf_token(file, ends[i]);
-        rl_status status = id >= 0 ? add_eos(out, id, "the metadata", err) : RL_OK;
-        if (status != RL_OK) {
-            return status;
-        }
-    }
-    return RL_OK;
-}
-
-static rl_status check_gguf(const rl_gguf *file, const rl_family *family, rl_err *err) {
-    char key[96];
-    int64_t n;
-    snprintf(key, sizeof key, "%s.expert_count", family->gguf);
-    if (rl_gguf_integer(file, key, &n) && n > 0) {
-        return rl_fail(err, RL_UNSUPPORTED,
-                       "a mixture of %lld experts is not supported; supported: dense %s",
-                       (long long)n, family->gguf);
-    }
-    snprintf(key, sizeof key, "%s.attention.sliding_window", family->gguf);
-    if (rl_gguf_integer(file, key, &n) && n > 0) {
-        return rl_fail(err, RL_UNSUPPORTED,
-                       "attention windows are not supported for architecture '%s' in GGUF files; "
-                       "use the model's Hugging Face folder",
-                       family->gguf);
-    }
-    if (rl_gguf_find(file, "rope_freqs.weight") != NULL) {
-        return rl_fail(
-            err, RL_UNSUPPORTED,
-            "rotary frequencies by tensor 'rope_freqs.weight' are not supported; use the "
-            "model's Hugging Face folder, whose config.json says how they are scaled");
-    }
-    return RL_OK;
-}
-
-rl_status rl_model_config_from_gguf(const rl_gguf *file, rl_model_config *out, rl_err *err) {
-    const char *name;
-    size_t name_len;
-    const rl_family *family;
-    const rl_weight *embedding;
-    gguf_reader r = {.file = file, .err = err};
-    *out = (rl_model_config){.n_ropes = 1};
-    if (!rl_gguf_text(file, "general.architecture", &name, &name_len)) {
-        return rl_fail(err, RL_IO, "the metadata have no 'general.architecture'");
-    }
-    family = rl_family_of_gguf(name, name_len);
-    if (family == NULL) {
-        return unknown_family("architecture", name, name_len < 100 ? (int)name_len : 100,
-                              rl_family_gguf_names, err);
-    }
-    r.prefix = family->gguf;
-    r.status = check_gguf(file, family, err);
-    embedding = rl_gguf_find(file, family->embedding.gguf);
-    if (r.status == RL_OK && (embedding == NULL || embedding->rank != 2 ||
-                              embedding->shape[0] < 1 || embedding->shape[0] > VOCAB_MAX)) {
-        r.status = rl_fail(err, RL_IO, "there is no matrix '%s', so this file is no model",
-                           family->embedding.gguf);
-    }
-    if (r.status != RL_OK) {
-        return r.status;
-    }
-    RL_ASSERT(embedding != NULL);
-    out->family = family->model_type;
-    out->vocab = (int32_t)embedding->shape[0];
-    out->width = gguf_int(&r, "embedding_length", WIDTH_MAX, REQUIRED);
-    out->mlp = gguf_int(&r, "feed_forward_length", WIDTH_MAX, REQUIRED);
-    out->n_layers = gguf_int(&r, "block_count", RL_MAX_LAYERS, REQUIRED);
-    out->n_heads = gguf_int(&r, "attention.head_count", HEADS_MAX, REQUIRED);
-    out->n_kv_heads = gguf_int(&r, "attention.head_count_kv", HEADS_MAX, out->n_heads);
-    out->head_dim = gguf_int(&r, "attention.key_length", WIDTH_MAX, out->width / out->n_heads);
-    out->max_positions = gguf_int(&r, "context_length", POSITIONS_MAX, REQUIRED);
-    out->norm_eps = gguf_real(&r, "attention.layer_norm_rms_epsilon", REQUIRED);
-    out->tied = rl_gguf_find(file, family->head.gguf) == NULL;
-    gguf_rope(&r, out);
-    for (int32_t i = 0; r.status == RL_OK && family->ropes != NULL && i < out->n_layers; i++) {
-        if (!family->ropes(NULL, out, i)) {
-            rl_layer_set_add(&out->still, i);
-        }
-    }
-    r.status = r.status == RL_OK ? gguf_tokens(file, out, err) : r.status;
-    return r.status == RL_OK ? check_sizes(out, err) : r.status;
+    return g.status != RL_OK ? g.status : rl_config_check_sizes(out, err);
 }
 
 int64_t rl_model_config_params(const rl_model_config *config) {

@@ -280,7 +280,7 @@ static rl_status check_weight(const rl_checkpoint *cp, const rl_weight *w, rl_te
 
 // True for what some checkpoints carry besides weights: tables that the config implies.
 static bool is_table(const char *name) {
-    return rl_text_ends(name, ".rotary_emb.inv_freq");
+    return rl_text_ends(name, ".rotary_emb.inv_freq") || strcmp(name, "rope_freqs.weight") == 0;
 }
 
 // A tied model may store its head once more, if it is the same.

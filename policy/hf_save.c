@@ -141,6 +141,21 @@ static void put_rope(rl_json_writer *w, const rl_rope *rope) {
     rl_json_close_object(w);
 }
 
+// Which layers rotate, where some do not. GGUF files that we read have no windows.
+static void put_layers(rl_json_writer *w, const rl_model_config *c) {
+    bool some_still = false;
+    for (int32_t i = 0; i < c->n_layers; i++) {
+        some_still = some_still || rl_layer_rope(c, i) < 0;
+    }
+    if (some_still) {
+        rl_json_open_list(w, "no_rope_layers");
+        for (int32_t i = 0; i < c->n_layers; i++) {
+            rl_json_put_int(w, NULL, rl_layer_rope(c, i) >= 0);
+        }
+        rl_json_close_list(w);
+    }
+}
+
 // In the older spelling, which old and new readers take.
 static void print_config(const rl_checkpoint *source, const char *dtype, rl_str *out) {
     const rl_model_config *c = &source->config;
@@ -160,8 +175,11 @@ static void print_config(const rl_checkpoint *source, const char *dtype, rl_str 
     rl_json_put_int(&w, "max_position_embeddings", c->max_positions);
     rl_json_put_number(&w, "rms_norm_eps", c->norm_eps);
     put_rope(&w, &c->rope[0]);
-    put_text(&w, "hidden_act", "silu");
-    rl_json_put_bool(&w, "attention_bias", false);
+    put_layers(&w, c);
+    put_text(&w, source->family->activation_key, rl_activation_names[source->family->activation]);
+    if (!rl_family_has(source->family, RL_ROLE_Q_BIAS)) {
+        rl_json_put_bool(&w, "attention_bias", false);
+    }
     rl_json_put_bool(&w, "mlp_bias", false);
     rl_json_put_bool(&w, "tie_word_embeddings", c->tied);
     put_tokens(&w, c);

@@ -1,9 +1,11 @@
 #include "rl/policy/config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "rl/core/fs.h"
 #include "rl/core/json.h"
+#include "rl/core/str.h"
 #include "tests/support/checkpoints.h"
 
 static rl_status read(const char *config, const char *generation, rl_model_config *out,
@@ -56,7 +58,8 @@ static void old_and_new_spelling(void **state) {
         assert_true(a->bos == 1 && a->pad == 0 && a->n_eos == 1 && a->eos[0] == 2);
         assert_true(b->width == 64 && b->mlp == 96 && b->head_dim == 16 && !b->tied);
         assert_true(b->rope[0].kind == RL_ROPE_LLAMA3 && b->rope[0].theta == 500000);
-        assert_true(b->rope[0].factor == 8 && b->rope[0].low_freq == 1 && b->rope[0].high_freq == 4);
+        assert_true(b->rope[0].factor == 8 && b->rope[0].low_freq == 1 &&
+                    b->rope[0].high_freq == 4);
         assert_true(b->rope[0].original == 64 && b->max_positions == 512);
     }
     assert_int_equal(rl_model_config_params(&c[0][0]), 81552); // as llama-sharded's index counts
@@ -72,7 +75,8 @@ static void what_may_be_left_out(void **state) {
     (void)state;
     assert_ok(read("{" SIZES "}", NULL, &c, &err));
     assert_true(c.n_kv_heads == 2 && c.head_dim == 4 && c.max_positions == 2048 && !c.tied);
-    assert_true(c.norm_eps == 1e-6 && c.rope[0].theta == 10000 && c.rope[0].kind == RL_ROPE_DEFAULT);
+    assert_true(c.norm_eps == 1e-6 && c.rope[0].theta == 10000 &&
+                c.rope[0].kind == RL_ROPE_DEFAULT);
     assert_true(c.bos == -1 && c.pad == -1 && c.n_eos == 0);
     // 2 * 10 * 8 (untied) + 8 + 2 * (2 * 8 + 4 * 8 * 8 + 3 * 8 * 12)
     assert_int_equal(rl_model_config_params(&c), 160 + 8 + 2 * (16 + 256 + 288));
@@ -107,12 +111,85 @@ static void rope_settings(void **state) {
     assert_ok(read("{" SIZES ", \"rope_theta\": 5, \"rope_parameters\": {\"rope_type\": "
                    "\"linear\", \"factor\": 4, \"rope_theta\": 7.5}}",
                    NULL, &c, &err));
-    assert_true(c.rope[0].kind == RL_ROPE_LINEAR && c.rope[0].factor == 4 && c.rope[0].theta == 7.5);
+    assert_true(c.rope[0].kind == RL_ROPE_LINEAR && c.rope[0].factor == 4 &&
+                c.rope[0].theta == 7.5);
     // The older name counts where the newer is absent; the newer wins.
     assert_ok(read("{" SIZES ", \"rope_scaling\": {\"type\": \"yarn\", \"rope_type\": "
                    "\"default\"}}",
                    NULL, &c, &err));
     assert_int_equal(c.rope[0].kind, RL_ROPE_DEFAULT);
+}
+
+#define OF(type)                                                                                   \
+    "\"model_type\": \"" type "\", \"vocab_size\": 10, \"hidden_size\": 8, "                       \
+    "\"intermediate_size\": 12, \"num_hidden_layers\": 4, \"num_attention_heads\": 2"
+
+/* Windows by the keys that ask for them; each row's layers as a text of w(indow) and f(ull). */
+static void windows(void **state) {
+    static const struct {
+        const char *config, *layers;
+        int32_t window;
+    } rows[] = {
+        {OF("mistral"), "wwww", 4096},
+        {OF("mistral") ", \"sliding_window\": null", "ffff", 0},
+        {OF("mistral") ", \"sliding_window\": 7", "wwww", 7},
+        {OF("phi3"), "ffff", 0},
+        {OF("phi3") ", \"sliding_window\": 9", "wwww", 9},
+        {OF("llama") ", \"sliding_window\": 9", "ffff", 0},
+        {OF("qwen2") ", \"sliding_window\": 5", "ffff", 0},
+        {OF("qwen2") ", \"use_sliding_window\": true, \"max_window_layers\": 2", "ffww", 4096},
+        {OF("qwen3") ", \"use_sliding_window\": true, \"sliding_window\": 5, \"layer_types\": "
+                     "[\"full_attention\", \"sliding_attention\", \"full_attention\", "
+                     "\"full_attention\"]",
+         "fwff", 5},
+        {OF("qwen3") ", \"use_sliding_window\": true, \"sliding_window\": null", "ffff", 0},
+        {OF("smollm3") ", \"use_sliding_window\": true, \"sliding_window\": 5", "fffw", 5},
+        {OF("gemma3_text") ", \"sliding_window_pattern\": 2", "wfwf", 4096},
+    };
+    (void)state;
+    for (size_t i = 0; i < RL_COUNT(rows); i++) {
+        rl_str text = {0};
+        rl_model_config c;
+        rl_err err;
+        rl_str_appendf(&text, "{%s, \"num_key_value_heads\": 1}", rows[i].config);
+        assert_ok(read(rl_str_text(&text), NULL, &c, &err));
+        for (int32_t k = 0; k < 4; k++) {
+            assert_int_equal(rl_layer_window(&c, k), rows[i].layers[k] == 'w' ? rows[i].window : 0);
+        }
+        rl_str_release(&text);
+    }
+}
+
+/* What transformers takes where a family's config.json is silent. */
+static void what_families_leave_out(void **state) {
+    static const struct {
+        const char *config;
+        int32_t n_kv_heads, head_dim, max_positions;
+        double norm_eps, theta;
+        bool tied;
+    } rows[] = {
+        {OF("mistral") ", \"num_key_value_heads\": null", 2, 4, 131072, 1e-6, 10000, false},
+        {OF("qwen2") ", \"num_key_value_heads\": 1", 1, 4, 32768, 1e-6, 10000, false},
+        {OF("qwen3") ", \"num_key_value_heads\": 1", 1, 128, 32768, 1e-6, 10000, false},
+        {OF("olmo2"), 2, 4, 2048, 1e-5, 10000, false},
+        {OF("smollm3") ", \"num_key_value_heads\": 2", 2, 4, 32768, 1e-6, 2000000, true},
+        {OF("gemma3_text") ", \"num_key_value_heads\": 1", 1, 256, 131072, 1e-6, 1e6, true},
+        {OF("phi3"), 2, 4, 4096, 1e-5, 10000, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < RL_COUNT(rows); i++) {
+        rl_str text = {0};
+        rl_model_config c;
+        rl_err err;
+        rl_str_appendf(&text, "{%s}", rows[i].config);
+        assert_ok(read(rl_str_text(&text), NULL, &c, &err));
+        assert_int_equal(c.n_kv_heads, rows[i].n_kv_heads);
+        assert_int_equal(c.head_dim, rows[i].head_dim);
+        assert_int_equal(c.max_positions, rows[i].max_positions);
+        assert_true(c.norm_eps == rows[i].norm_eps && c.rope[0].theta == rows[i].theta);
+        assert_int_equal(c.tied, rows[i].tied);
+        rl_str_release(&text);
+    }
 }
 
 static void refused(void **state) {
@@ -123,7 +200,33 @@ static void refused(void **state) {
         {RL_IO, "[]", "config.json is not an object"},
         {RL_IO, "{}", "config.json has no 'model_type'"},
         {RL_UNSUPPORTED, "{\"model_type\": \"mixtral\"}",
-         "model type 'mixtral' is not supported; supported: llama"},
+         "model type 'mixtral' is not supported; supported: llama, mistral, qwen2, qwen3, olmo2, "
+         "smollm3, gemma3_text, phi3"},
+        {RL_UNSUPPORTED, "{" OF("qwen3") ", \"num_experts\": 8}",
+         "'num_experts' 8 is not supported"},
+        {RL_UNSUPPORTED, "{" OF("mistral") ", \"num_local_experts\": 4}",
+         "'num_local_experts' 4 is not supported for model type 'mistral'"},
+        {RL_UNSUPPORTED, "{" OF("olmo2") ", \"attention_bias\": true}",
+         "'attention_bias' true is not supported for model type 'olmo2'"},
+        {RL_UNSUPPORTED, "{" OF("gemma3_text") ", \"final_logit_softcapping\": 30.0}",
+         "'final_logit_softcapping' 30 is not supported for model type 'gemma3_text'"},
+        {RL_UNSUPPORTED, "{" OF("gemma3_text") ", \"attn_logit_softcapping\": 50.0}",
+         "'attn_logit_softcapping' 50"},
+        {RL_UNSUPPORTED, "{" OF("gemma3_text") ", \"hidden_activation\": \"gelu\"}",
+         "hidden_activation 'gelu' is not supported for model type 'gemma3_text'; supported: "
+         "gelu_pytorch_tanh"},
+        {RL_UNSUPPORTED,
+         "{" OF("phi3") ", \"rope_scaling\": {\"type\": \"longrope\", \"short_factor\": [1]}}",
+         "rope type 'longrope' is not supported"},
+        {RL_UNSUPPORTED, "{" OF("qwen2") ", \"rope_scaling\": {\"rope_type\": \"dynamic\"}}",
+         "rope type 'dynamic' is not supported"},
+        {RL_UNSUPPORTED,
+         "{" OF(
+             "qwen3") ", \"use_sliding_window\": true, \"layer_types\": [\"chunked_attention\"]}",
+         "layer type 'chunked_attention' is not supported"},
+        {RL_IO, "{" OF("gemma3_text") ", \"layer_types\": [\"full_attention\"]}",
+         "'layer_types' in config.json must name 4 layers"},
+        {RL_IO, "{" OF("mistral") ", \"sliding_window\": 0}", "'sliding_window' in config.json"},
         {RL_UNSUPPORTED, "{" SIZES ", \"quantization_config\": {\"quant_method\": \"gptq\"}}",
          "weights quantised by 'gptq' are not supported"},
         {RL_UNSUPPORTED, "{" SIZES ", \"attention_bias\": true}", "'attention_bias' true"},
@@ -184,6 +287,14 @@ static void refused(void **state) {
 }
 
 static void shared_configs(void **state) {
+    static const struct {
+        const char *name, *family;
+        int64_t n_params;
+    } rows[] = {
+        {"olmo2-7b", "olmo2", 7298617344},  {"qwen2.5-0.5b", "qwen2", 494032768},
+        {"qwen3-0.6b", "qwen3", 596049920}, {"qwen3-4b", "qwen3", 4022468096},
+        {"qwen3-8b", "qwen3", 8190735360},  {"smollm2-135m", "llama", 134515008},
+    };
     const char *path = rl_shared("models/configs/smollm2-135m.json");
     rl_model_config c;
     (void)state;
@@ -194,6 +305,13 @@ static void shared_configs(void **state) {
     read_file(path, &c);
     assert_int_equal(rl_model_config_params(&c), 134515008);
     assert_true(c.rope[0].theta == 100000 && c.tied && c.head_dim == 64);
+    for (size_t i = 0; i < RL_COUNT(rows); i++) {
+        char name[64];
+        snprintf(name, sizeof name, "models/configs/%s.json", rows[i].name);
+        read_file(rl_shared(name), &c);
+        assert_string_equal(c.family, rows[i].family);
+        assert_int_equal(rl_model_config_params(&c), rows[i].n_params);
+    }
 }
 
 int main(void) {
@@ -202,6 +320,8 @@ int main(void) {
         cmocka_unit_test(what_may_be_left_out),
         cmocka_unit_test(end_tokens_add_up),
         cmocka_unit_test(rope_settings),
+        cmocka_unit_test(windows),
+        cmocka_unit_test(what_families_leave_out),
         cmocka_unit_test(refused),
         cmocka_unit_test(shared_configs),
     };

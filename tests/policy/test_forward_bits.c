@@ -279,7 +279,7 @@ static void test_families(void **state) {
             check_config(folder, RL_KERNELS_AVX2, 1, &batch[1], 1, false, false);
         }
         check_config(folder, RL_KERNELS_REF, 1, &batch[2], 1, false, false);
-        print_message("families: %s bits equal\n", names[i]);
+        print_message("families: %s | bits | equal\n", names[i]);
         rl_test_drop(folder);
         rl_arena_free(arena);
     }

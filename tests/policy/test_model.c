@@ -27,6 +27,8 @@ typedef struct golden {
     rl_segment seq[N_SEQS];
     double *weight[N_SEQS], *logp[N_SEQS], *entropy[N_SEQS];
     float *logits[N_SEQS];
+    double forward, gradient; // largest differences seen, the latter by the tensor's largest
+    int32_t n_greedy;         // tokens equal
 } golden;
 
 static float *floats(golden *g, int k, const char *what, int64_t *n) {
@@ -45,18 +47,22 @@ static double *doubles(golden *g, int k, const char *what) {
     return out;
 }
 
+/* A path under the goldens' models, here or where larger ones are kept. */
+static const char *find(bool shared, const char *folder, const char *file) {
+    char path[256];
+    snprintf(path, sizeof path, "%smodels/%s/%s", shared ? "golden/" : "", folder, file);
+    return shared ? rl_shared(path) : rl_golden(path);
+}
+
 /* The checkpoint in folder `model` with the goldens in folder `numbers`. */
-static void open_golden(golden *g, const char *model, const char *numbers) {
+static void open_golden(golden *g, bool shared, const char *model, const char *numbers) {
     char path[256];
     rl_err err;
     int k;
     *g = (golden){.arena = rl_arena_new(0)};
-    snprintf(path, sizeof path, "models/%s", model);
-    rl_test_model_open(&g->model, rl_golden(path), RL_KERNELS_AUTO, 2, true);
-    snprintf(path, sizeof path, "models/%s/golden.safetensors", numbers);
-    assert_ok(rl_safetensors_open(rl_golden(path), &g->tensors, &err));
-    snprintf(path, sizeof path, "models/%s/golden.json", numbers);
-    assert_ok(rl_json_read(rl_golden(path), &g->doc, &err));
+    rl_test_model_open(&g->model, find(shared, model, ""), RL_KERNELS_AUTO, 2, true);
+    assert_ok(rl_safetensors_open(find(shared, numbers, "golden.safetensors"), &g->tensors, &err));
+    assert_ok(rl_json_read(find(shared, numbers, "golden.json"), &g->doc, &err));
     g->json = rl_json_root(g->doc);
     for (k = 0; k < N_SEQS; k++) {
         int64_t n, n_logits;
@@ -134,6 +140,7 @@ static void check_logits(golden *g, int k) {
     rl_tensor_get(g->model.be, logits, got);
     for (i = 0; i < n_logits; i++) {
         assert_close("logit", i, (double)got[i], (double)g->logits[k][i], 1e-5);
+        g->forward = fmax(g->forward, fabs((double)got[i] - (double)g->logits[k][i]));
     }
     rl_buffer_free(g->model.be, buffer);
     rl_kv_cache_release(&cache);
@@ -221,6 +228,7 @@ static void check_gradients(golden *g) {
             sum += (double)want[i] * (double)want[i];
             all += (double)got[i] * (double)got[i];
         }
+        g->gradient = fmax(g->gradient, worst / largest);
         assert_close(name, 0, worst, 0, 2e-5 * largest);
         assert_close(name, 1, sqrt(diff), 0, 2e-5 * sqrt(sum));
     }
@@ -351,6 +359,7 @@ static void check_greedy(golden *g) {
     assert_ok(rl_decoder_run(decoder, &prompt, 1, &opts, g->arena, &out, &err));
     assert_int_equal(out.n_tokens, opts.max_new_tokens);
     assert_true(out.truncated);
+    g->n_greedy = out.n_tokens;
     for (t = 0; t < out.n_tokens; t++) {
         assert_int_equal(out.token[t], want[t]);
         assert_close("greedy logp", t, out.logp[t], logp[t], 1e-5);
@@ -358,11 +367,11 @@ static void check_greedy(golden *g) {
     rl_decoder_free(decoder);
 }
 
-static void check_model(const char *model, const char *numbers, const char *all) {
+static void check_model(bool shared, const char *model, const char *numbers, const char *all) {
     static const double one[] = {1, 1, 1}, scaled[] = {1, 1.0 / 512, 0.25};
     golden g;
     int k;
-    open_golden(&g, model, numbers);
+    open_golden(&g, shared, model, numbers);
     check_rope(&g);
     for (k = 0; k < N_SEQS; k++) {
         check_logits(&g, k);
@@ -372,22 +381,28 @@ static void check_model(const char *model, const char *numbers, const char *all)
     check_steps(&g, "adamw", one, all);
     check_steps(&g, "adamw_scaled", scaled, NULL);
     check_greedy(&g);
+    // For docs/families.md, see tools/families.sh.
+    print_message("families: %s | logits | %.1e\n", model, g.forward);
+    print_message("families: %s | gradients | %.1e\n", model, g.gradient);
+    print_message("families: %s | AdamW | equal\n", model);
+    print_message("families: %s | greedy | %d tokens\n", model, g.n_greedy);
     close_golden(&g);
 }
 
 static void test_llama(void **state) {
     (void)state;
-    check_model("llama", "llama", rl_golden("models/llama/params_after_3.safetensors"));
+    check_model(false, "llama", "llama", rl_golden("models/llama/params_after_3.safetensors"));
 }
 
 static void test_llama_sharded(void **state) {
     (void)state;
-    check_model("llama-sharded", "llama", rl_golden("models/llama/params_after_3.safetensors"));
+    check_model(false, "llama-sharded", "llama",
+                rl_golden("models/llama/params_after_3.safetensors"));
 }
 
 static void test_llama3(void **state) {
     (void)state;
-    check_model("llama3", "llama3", NULL);
+    check_model(false, "llama3", "llama3", NULL);
 }
 
 static void test_families(void **state) {
@@ -395,8 +410,18 @@ static void test_families(void **state) {
                                         "smollm3", "gemma3", "phi3"};
     (void)state;
     for (size_t i = 0; i < RL_COUNT(names); i++) {
-        check_model(names[i], names[i], NULL);
+        check_model(false, names[i], names[i], NULL);
     }
+}
+
+/* Weights stored as BF16 are widened exactly. */
+static void test_bf16(void **state) {
+    (void)state;
+    if (rl_shared("golden/models/qwen3-bf16") == NULL) {
+        rl_test_skip_shared("golden/models/qwen3-bf16");
+        return;
+    }
+    check_model(true, "qwen3-bf16", "qwen3-bf16", NULL);
 }
 
 /* Sum over results of c * entropy + d * logp of the second sequence, and its gradient. */
@@ -444,7 +469,7 @@ static void test_entropy_gradient(void **state) {
     double squares = 0, step, up, down;
     int32_t p;
     (void)state;
-    open_golden(&g, "llama3", "llama3");
+    open_golden(&g, false, "llama3", "llama3");
     params = rl_policy_params(g.model.policy);
     start = rl_arena_alloc(g.arena, (size_t)params->n_items, sizeof *start);
     grad = rl_arena_alloc(g.arena, (size_t)params->n_items, sizeof *grad);
@@ -468,11 +493,9 @@ static void test_entropy_gradient(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_llama),
-        cmocka_unit_test(test_llama_sharded),
-        cmocka_unit_test(test_llama3),
-        cmocka_unit_test(test_families),
-        cmocka_unit_test(test_entropy_gradient),
+        cmocka_unit_test(test_llama),  cmocka_unit_test(test_llama_sharded),
+        cmocka_unit_test(test_llama3), cmocka_unit_test(test_families),
+        cmocka_unit_test(test_bf16),   cmocka_unit_test(test_entropy_gradient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,7 +69,7 @@ void rl_test_same_as_file(rl_backend *be, const rl_params *params, const char *p
     rl_safetensors_close(file);
 }
 
-static void assert_same_config(const rl_model_config *a, const rl_model_config *b) {
+void rl_test_same_config(const rl_model_config *a, const rl_model_config *b) {
     assert_string_equal(a->family, b->family);
     assert_int_equal(a->vocab, b->vocab);
     assert_int_equal(a->width, b->width);
@@ -80,12 +80,17 @@ static void assert_same_config(const rl_model_config *a, const rl_model_config *
     assert_int_equal(a->mlp, b->mlp);
     assert_int_equal(a->max_positions, b->max_positions);
     assert_true(a->norm_eps == b->norm_eps);
-    assert_true(a->rope[0].theta == b->rope[0].theta);
-    assert_int_equal(a->rope[0].kind, b->rope[0].kind);
-    assert_true(a->rope[0].factor == b->rope[0].factor);
-    assert_true(a->rope[0].low_freq == b->rope[0].low_freq);
-    assert_true(a->rope[0].high_freq == b->rope[0].high_freq);
-    assert_int_equal(a->rope[0].original, b->rope[0].original);
+    assert_int_equal(a->n_ropes, b->n_ropes);
+    for (int32_t i = 0; i < a->n_ropes; i++) {
+        const rl_rope *x = &a->rope[i], *y = &b->rope[i];
+        assert_true(x->kind == y->kind && x->theta == y->theta && x->factor == y->factor);
+        assert_true(x->low_freq == y->low_freq && x->high_freq == y->high_freq);
+        assert_int_equal(x->original, y->original);
+    }
+    assert_int_equal(a->window, b->window);
+    assert_memory_equal(&a->sliding, &b->sliding, sizeof a->sliding);
+    assert_memory_equal(&a->still, &b->still, sizeof a->still);
+    assert_true(a->query_scalar == b->query_scalar);
     assert_int_equal(a->tied, b->tied);
     assert_int_equal(a->bos, b->bos);
     assert_int_equal(a->pad, b->pad);
@@ -100,7 +105,7 @@ char *rl_test_round_trip(rl_backend *be, const rl_checkpoint *checkpoint, const 
     rl_err err;
     assert_ok(rl_checkpoint_write(checkpoint, params, be, RL_SAVE_F32, folder, &err));
     saved = rl_test_checkpoint(be, folder, &again);
-    assert_same_config(rl_checkpoint_config(saved), rl_checkpoint_config(checkpoint));
+    rl_test_same_config(rl_checkpoint_config(saved), rl_checkpoint_config(checkpoint));
     assert_int_equal(again.n_values, params->n_values);
     for (int32_t i = 0; i < params->n_items; i++) {
         float *a = rl_test_values(be, &params->item[i]), *b = rl_test_values(be, &again.item[i]);

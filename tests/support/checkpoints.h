@@ -18,6 +18,7 @@ float *rl_test_values(rl_backend *be, const rl_param *param);
 /* Every parameter has the bits of the tensor of its name in a safetensors file, and the file has
  * no other. */
 void rl_test_same_as_file(rl_backend *be, const rl_params *params, const char *path);
+void rl_test_same_config(const rl_model_config *a, const rl_model_config *b);
 /* Saves, opens what was saved, compares config and every bit. The new folder is the caller's to
  * drop. */
 char *rl_test_round_trip(rl_backend *be, const rl_checkpoint *checkpoint, const rl_params *params);
