@@ -29,8 +29,11 @@ def samples_of(run):
 
 
 def evaluations(run):
-    """The first and the last evaluation's pass rates."""
+    """The pass rates before training and after it."""
     found = [r for r in rows(run) if SET + "iter1" in r]
+    last = steps_of(run)[-1]["step"]
+    if found[0]["step"] != 0 or found[-1]["step"] != last:
+        raise SystemExit(f"'{run}' has no evaluation at step 0, or none at its last step, {last}")
     return [{name: r[SET + name] for name in RATES} for r in (found[0], found[-1])]
 
 
@@ -94,7 +97,7 @@ def page(folder, n_seeds):
         return [x - y for x, y in zip(a, b)]
 
     after = {name: {rate: values(name, rate, 1) for rate in RATES} for name in runs}
-    before = {rate: values("murphy", rate, 0) for rate in RATES}
+    b = {rate: values("murphy", rate, 0) for rate in RATES}
     out = ["# Results: what the bundled model learns", "",
            "Written by `tools/results.sh`; every figure comes from the run folders that it makes.", "",
            f"`recipes/murphy.json` and `recipes/grpo.json`, seeds 1 to {n_seeds}, on {processor()}. The same seed gives",
@@ -103,7 +106,7 @@ def page(folder, n_seeds):
            "the first attempt, iter-2 within two. The controls replace the second attempt's feedback: a fresh try sees none,",
            "the other sees what the tests said of another problem's program. ± is half of a 95 % interval (Student's t over",
            "seeds).", "", "## Before training", ""]
-    out += table(["before", "mean"], [[name, f"{mean(before[rate]):.3f}"] for name, rate in
+    out += table(["before", "mean"], [[name, f"{mean(b[rate]):.3f}"] for name, rate in
                                       zip(("iter-1", "iter-2", "iter-2, fresh try",
                                            "iter-2, wrong feedback"), RATES)])
     out += ["## Murphy", ""] + per_seed("murphy", folder, seeds)
@@ -112,8 +115,10 @@ def page(folder, n_seeds):
     out += ["## Differences, paired by seed", ""]
     out += table(["difference", "mean ± 95 %", "each seed"], [
         [what, shown(d), ", ".join(f"{x:+.3f}" for x in d)] for what, d in (
-            ("Murphy: iter-2 after − before", minus(m["iter2"], before["iter2"])),
-            ("Murphy: iter-1 after − before", minus(m["iter1"], before["iter1"])),
+            ("before: iter-2 − fresh try", minus(b["iter2"], b["iter2_fresh"])),
+            ("before: iter-2 − wrong feedback", minus(b["iter2"], b["iter2_wrong_feedback"])),
+            ("Murphy: iter-2 after − before", minus(m["iter2"], b["iter2"])),
+            ("Murphy: iter-1 after − before", minus(m["iter1"], b["iter1"])),
             ("Murphy after: iter-2 − fresh try", minus(m["iter2"], m["iter2_fresh"])),
             ("Murphy after: iter-2 − wrong feedback", minus(m["iter2"], m["iter2_wrong_feedback"])),
             ("iter-2 after: Murphy − GRPO", minus(m["iter2"], g["iter2"])),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# tools/results.sh [SEEDS [FOLDER]]: runs recipes/murphy.json and recipes/grpo.json on seeds 1 to SEEDS (default 5) and
-# writes docs/results.md from the run folders below FOLDER (default runs/results). A run that is there and complete is
+# tools/results.sh [SEEDS [FOLDER]]: runs recipes/murphy.json and recipes/grpo.json on seeds 1 to SEEDS (2 to 10, default
+# 5) and writes docs/results.md from the run folders below FOLDER (default runs/results). A run that is there and complete is
 # not repeated, so that with all of them there the script only writes the page. GRPO gets as many steps as make the
 # number of completions that Murphy sampled on the same seed.
 set -euo pipefail
@@ -9,7 +9,10 @@ seeds=${1:-5}
 folder=${2:-runs/results}
 program=build/run/bin/rl-train
 
-complete() { grep -q '"step":0,.*eval/' "$1/metrics.jsonl" 2>/dev/null && [ -n "$(ls -d "$1"/checkpoint-*/DONE 2>/dev/null)" ]; }
+# A run ends with an evaluation and a checkpoint.
+complete() {
+  tail -qn 1 "$1/metrics.jsonl" 2>/dev/null | grep -q '"eval/' && compgen -G "$1/checkpoint-*/DONE" >/dev/null
+}
 
 # train RECIPE SEED [arguments]
 train() {
@@ -23,14 +26,13 @@ train() {
   }
 }
 
-if [ ! -x "$program" ]; then
-  cmake -S . -B build/run -DCMAKE_BUILD_TYPE=Release -DRL_BUILD_TESTS=OFF >/dev/null
-  cmake --build build/run -j"$(nproc)" >/dev/null
-fi
+[ "$seeds" -ge 2 ] && [ "$seeds" -le 10 ] || { echo "results: $seeds seeds; 2 to 10 make an interval" >&2; exit 2; }
+tools/run --version >&2 # builds it
 mkdir -p "$folder"
 for seed in $(seq 1 "$seeds"); do
   train murphy "$seed"
   train grpo "$seed" --set run.steps="$(python3 tools/results.py steps "$folder/murphy-$seed" recipes/grpo.json)"
 done
-python3 tools/results.py page "$folder" "$seeds" >docs/results.md
+python3 tools/results.py page "$folder" "$seeds" >"$folder/results.md"
+cp "$folder/results.md" docs/results.md
 echo "docs/results.md is written" >&2

@@ -20,11 +20,7 @@ program=${PROGRAM:-build/run/bin/rl-train}
 
 make() { python3 "tools/tiny_coder/$1.py" "${@:2}"; }
 
-if [ ! -x "$program" ]; then
-  tools/install_deps.sh
-  cmake -S . -B build/run -DCMAKE_BUILD_TYPE=Release -DRL_BUILD_TESTS=OFF >/dev/null
-  cmake --build build/run -j"$(nproc)" >/dev/null
-fi
+[ -n "${PROGRAM:-}" ] || tools/run --version >&2 # builds it
 mkdir -p "$work"
 
 echo "== problems" >&2
