@@ -66,7 +66,7 @@ done < <(tr '\n' ' ' <docs/tour.md | grep -o '`[^`]*`' | tr -d '`')
 
 # Links, without their anchors.
 n_links=0
-for page in README.md docs/*.md recipes/README.md; do
+for page in README.md docs/*.md recipes/README.md models/README.md models/tiny-coder/README.md tools/tiny_coder/README.md; do
   while read -r link; do
     n_links=$((n_links + 1))
     [ -e "$(dirname "$page")/$link" ] || fail "$page links to '$link', which is not there"

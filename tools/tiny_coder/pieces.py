@@ -1,9 +1,9 @@
 """The pieces that the bundled problems are put together from.
 
 A problem is a *structure* (family, filter, map, result), whose statement names all four, and one
-*reading* of every convention that the statement leaves open, as real tickets do: is k itself
-"above k"? what is the first of no numbers? are several numbers handed back as a list, a tuple or a
-text? The hidden tests know the reading. The first option of each convention is the house's habit.
+*reading* of the convention that the statement leaves open, as real tickets do: what is the first of
+no numbers? are several numbers handed back as a list, a tuple or a text? The hidden tests know the
+reading. The first option of each convention is the house's habit.
 
 A program is always
 
