@@ -233,11 +233,8 @@ static void by_gguf(void **state) {
     static const struct {
         const char *name, *arch;
         bool pairs;
-    } rows[] = {{"llama3", "llama", true},
-                {"qwen2", "qwen2", false},
-                {"qwen3", "qwen3", false},
-                {"olmo2", "olmo2", false},
-                {"smollm3", "smollm3", true}};
+    } rows[] = {{"llama", "llama", true},  {"llama3", "llama", true}, {"qwen2", "qwen2", false},
+                {"qwen3", "qwen3", false}, {"olmo2", "olmo2", false}, {"smollm3", "smollm3", true}};
     rl_backend *be = *state;
     for (size_t i = 0; i < RL_COUNT(rows); i++) {
         rl_model_config c = config_of(golden_file(rows[i].name, "config.json"));

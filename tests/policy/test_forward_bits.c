@@ -241,6 +241,7 @@ static void test_same_bits(void **state) {
         stopped += wanted.turn1[i].flat.n - wanted.turn1[i].begin < NEW;
     }
     assert_in_range(stopped, 1, 2 * SAMPLES);
+    print_message("families: llama3 | bits | equal\n"); // for tools/families.sh
 }
 
 /* The checkpoint in a new folder with a config that allows MAX_TOKENS positions. */
