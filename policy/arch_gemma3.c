@@ -19,7 +19,7 @@ static bool slides(const rl_json *config, const rl_model_config *out, int32_t at
     double old = rl_json_number(rl_json_get(config, "sliding_window_pattern"), 6);
     double period = rl_json_number(rl_json_get(config, "_sliding_window_pattern"), old);
     (void)out;
-    return period < 1 || (at + 1) % (int32_t)period != 0;
+    return period < 1 || period > RL_MAX_LAYERS || (at + 1) % (int32_t)period != 0;
 }
 
 const rl_family rl_family_gemma3 = {

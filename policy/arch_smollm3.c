@@ -14,8 +14,9 @@ static bool ropes(const rl_json *config, const rl_model_config *out, int32_t at)
     for (int32_t i = 0; item != NULL && i < at; i++) {
         item = rl_json_next(item);
     }
-    return item != NULL ? rl_json_number(item, 1) != 0
-                        : interval < 1 || (at + 1) % (int32_t)interval != 0;
+    return item != NULL
+               ? rl_json_number(item, 1) != 0
+               : interval < 1 || interval > RL_MAX_LAYERS || (at + 1) % (int32_t)interval != 0;
 }
 
 /* With windows on, layers that do not rotate have one. */

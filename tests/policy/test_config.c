@@ -145,6 +145,7 @@ static void windows(void **state) {
         {OF("qwen3") ", \"use_sliding_window\": true, \"sliding_window\": null", "ffff", 0},
         {OF("smollm3") ", \"use_sliding_window\": true, \"sliding_window\": 5", "fffw", 5},
         {OF("gemma3_text") ", \"sliding_window_pattern\": 2", "wfwf", 4096},
+        {OF("gemma3_text") ", \"sliding_window_pattern\": 1e300", "wwww", 4096},
     };
     (void)state;
     for (size_t i = 0; i < RL_COUNT(rows); i++) {
