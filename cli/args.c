@@ -163,7 +163,7 @@ static rl_status check(const args *a, unsigned seen, rl_err *err) {
     }
     if (a->command == COMMAND_TRAIN && a->subject == NULL) {
         return rl_fail(err, RL_BAD_RECIPE,
-                       "no recipe given; try rl-train recipes/murphy_mbpp_smollm2.json");
+                       "no recipe given; try rl-train recipes/murphy.json");
     }
     if (a->command == COMMAND_SCORE && (a->subject == NULL || a->in == NULL)) {
         return rl_fail(err, RL_BAD_RECIPE, "score wants a model and --in FILE");

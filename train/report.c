@@ -37,39 +37,41 @@ static void clear_bar(report *r) {
     }
 }
 
-// Time left by the mean of the steps so far; unknown before the first.
-static void time_left(const report *r, char *out, size_t out_size) {
-    if (r->done == 0) {
-        snprintf(out, out_size, "?");
-        return;
+// By the mean of the steps so far, less what the one under way has taken.
+static void time_left(const report *r, double now, char *out, size_t out_size) {
+    double left = r->spent / (double)r->done * (double)(r->n_steps - r->done);
+    report_duration(left - (now - r->started - r->spent), out, out_size);
+}
+
+void report_bar(const report *r, double now, const char *phase, rl_str *out) {
+    char text[32];
+    if (r->n_steps > 0) {
+        int64_t full = r->done * BAR_WIDTH / r->n_steps;
+        rl_str_append_char(out, '[');
+        for (int64_t i = 0; i < BAR_WIDTH; i++) {
+            rl_str_append_char(out, i < full ? '=' : i == full ? '>' : ' ');
+        }
+        rl_str_append(out, "] ");
     }
-    report_duration((rl_clock_now() - r->started) / (double)r->done *
-                        (double)(r->n_steps - r->done),
-                    out, out_size);
+    if (r->done < r->n_steps) {
+        rl_str_appendf(out, "step %lld/%lld ", (long long)r->done + 1, (long long)r->n_steps);
+    }
+    rl_str_append(out, phase);
+    if (r->done > 0 && r->done < r->n_steps) {
+        time_left(r, now, text, sizeof text);
+        rl_str_appendf(out, ", %s left", text);
+    }
 }
 
 void report_phase(report *r, const char *phase) {
-    char bar[BAR_WIDTH + 1], left[32];
-    int64_t full = r->n_steps > 0 ? r->done * BAR_WIDTH / r->n_steps : 0;
-    if (!r->terminal) {
-        return;
-    }
-    if (r->n_steps == 0) {
-        fprintf(stderr, "\r\033[K%s", phase);
+    rl_str bar = {0};
+    if (r->terminal) {
+        report_bar(r, rl_clock_now(), phase, &bar);
+        fprintf(stderr, "\r\033[K%s", rl_str_text(&bar));
         fflush(stderr);
         r->bar_shown = true;
-        return;
     }
-    for (int64_t i = 0; i < BAR_WIDTH; i++) {
-        bar[i] = i < full ? '=' : i == full ? '>' : ' ';
-    }
-    bar[BAR_WIDTH] = '\0';
-    time_left(r, left, sizeof left);
-    fprintf(stderr, "\r\033[K[%s] step %lld/%lld %s, %s left", bar,
-            (long long)(r->done < r->n_steps ? r->done + 1 : r->n_steps), (long long)r->n_steps,
-            phase, left);
-    fflush(stderr);
-    r->bar_shown = true;
+    rl_str_release(&bar);
 }
 
 void report_progress(report *r, const char *phase, int64_t done, int64_t n) {
@@ -97,7 +99,8 @@ void report_step(report *r, const rl_metrics *m) {
     rl_str line = {0};
     char left[32];
     r->done++;
-    time_left(r, left, sizeof left);
+    r->spent = rl_clock_now() - r->started;
+    time_left(r, r->started + r->spent, left, sizeof left);
     rl_str_appendf(&line, "step %.0f/%lld", rl_metrics_get(m, "step"), (long long)r->n_steps);
     append(&line, m, "reward", "reward", "%.3f");
     append(&line, m, "solved", "turn1/solved", "%.3f");

@@ -7,19 +7,20 @@
 
 #include <stdbool.h>
 
+#include "rl/core/str.h"
 #include "rl/rollout/rollout.h"
 #include "rl/train/metrics.h"
 
 typedef struct report {
     int64_t n_steps, done;
-    double started; // clock at the first step
+    double started; // clock at the first step, later by as long as evaluations took
+    double spent;   // seconds from then to the end of the last step
     bool terminal;  // standard error is one
     bool bar_shown;
 } report;
 
 report report_begin(int64_t n_steps);
-/* On a terminal, redraws the bar: "[====>     ] step 4/100 sampling, 2m10s left"; without steps
- * the phase alone. */
+/* On a terminal, redraws the bar. */
 void report_phase(report *r, const char *phase);
 /* The same with how much of it is done: "evaluating 96/300". */
 void report_progress(report *r, const char *phase, int64_t done, int64_t n);
@@ -32,6 +33,11 @@ void report_eval(report *r, const char *set, const rl_metrics *metrics);
 void report_samples(report *r, const rl_rollout_result *result, int32_t n);
 /* Clears the bar; the next log line starts clean. */
 void report_end(report *r);
+
+/* The bar at a time of the clock: "[====>     ] step 4/100 sampling, 2m10s left". Time is told once
+ * a step shows how long one takes; after the last step there is none, and without steps the phase
+ * is alone. */
+void report_bar(const report *r, double now, const char *phase, rl_str *out);
 
 /* Writes "2h05m", "3m10s" or "12s". */
 void report_duration(double seconds, char *out, size_t out_size);

@@ -18,6 +18,7 @@ fail() {
 
 cat >toy.json <<EOF
 {
+  "why": "A toy.",
   "model": {"path": "$golden/models/tiny-chat"},
   "data": {"train": "$golden/data/toy_problems.jsonl"},
   "rollout": {"prompts": 2, "group_size": 2, "turns": 2, "max_new_tokens": 8},
@@ -44,7 +45,7 @@ train() { expect "$1" "$2" "$bin/rl-train" toy.json "${@:3}"; }
 expect 0 "rl-train 0." "$bin/rl-train" --version
 expect 0 "usage: rl-train" "$bin/rl-train" --help
 expect 0 "group_size" "$bin/rl-train" --help-recipe
-expect 2 "no recipe given" "$bin/rl-train"
+expect 2 "no recipe given; try rl-train recipes/murphy.json" "$bin/rl-train"
 expect 2 "did you mean '--dry-run'?" "$bin/rl-train" toy.json --dry-rum
 expect 2 "--resume" "$bin/rl-train" toy.json --resume
 expect 2 "takes no argument" "$bin/rl-train" doctor nonsense
@@ -179,6 +180,7 @@ if ! "$bin/rl-train" doctor >doctor 2>&1; then
 fi
 
 train 0 "checkpoint"
+[ "$(head -1 err)" = "A toy." ] || fail "a run does not begin with its recipe's reason: $(head -1 err)"
 [ "$(wc -l <runs/toy/metrics.jsonl)" = 2 ] || fail "not two lines of metrics"
 for file in recipe.effective.json completions.jsonl checkpoint-2/DONE checkpoint-2/model.safetensors plot.txt plot.svg; do
   [ -e "runs/toy/$file" ] || fail "no runs/toy/$file"

@@ -7,7 +7,8 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cmake --install "$build" --prefix "$work/prefix" >/dev/null
-for file in bin/rl-train bin/rl-jail share/rl-train/recipes/grpo_mbpp_smollm2.json share/rl-train/models/README.md; do
+for file in bin/rl-train bin/rl-jail share/rl-train/recipes/grpo_mbpp_smollm2.json share/rl-train/models/README.md \
+  share/rl-train/recipes/murphy.json share/rl-train/recipes/problems/heldout.jsonl share/rl-train/models/tiny-coder/tokenizer.json; do
   [ -e "$work/prefix/$file" ] || { echo "not installed: $file"; exit 1; }
 done
 mkdir "$work/elsewhere"

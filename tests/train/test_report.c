@@ -94,8 +94,39 @@ static void shows_all_of_a_long_answer(void **state) {
     rl_arena_free(arena);
 }
 
+// The bar: no time before it is known and none after the last step; it falls within a step and is
+// not moved by an evaluation.
+static void shows_time_only_where_it_is_known(void **state) {
+    static const struct {
+        int64_t n_steps, done;
+        double now;
+        const char *shown;
+    } table[] = {
+        {0, 0, 5, "evaluating"},
+        {4, 0, 105, "[>                       ] step 1/4 evaluating"},
+        {4, 1, 110, "[======>                 ] step 2/4 evaluating, 30s left"},
+        {4, 1, 114, "[======>                 ] step 2/4 evaluating, 26s left"},
+        {4, 1, 190, "[======>                 ] step 2/4 evaluating, 0s left"},
+        {4, 4, 110, "[========================] evaluating"},
+    };
+    (void)state;
+    for (size_t i = 0; i < RL_COUNT(table); i++) {
+        report r = {
+            .n_steps = table[i].n_steps, .done = table[i].done, .started = 100, .spent = 10};
+        rl_str bar = {0};
+        report_bar(&r, table[i].now, "evaluating", &bar);
+        assert_string_equal(rl_str_text(&bar), table[i].shown);
+        r.started += 50;
+        rl_str_clear(&bar);
+        report_bar(&r, table[i].now + 50, "evaluating", &bar);
+        assert_string_equal(rl_str_text(&bar), table[i].shown);
+        rl_str_release(&bar);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shows_time_only_where_it_is_known),
         cmocka_unit_test(shows_control_characters),
         cmocka_unit_test(shows_none_for_the_unscored),
         cmocka_unit_test(shows_all_of_a_long_answer),
