@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# tools/results.sh [SEEDS [FOLDER]]: runs recipes/murphy.json and recipes/grpo.json on seeds 1 to SEEDS (2 to 10, default
-# 5) and writes docs/results.md from the run folders below FOLDER (default runs/results). A run that is there and complete is
-# not repeated, so that with all of them there the script only writes the page. GRPO gets as many steps as make the
-# number of completions that Murphy sampled on the same seed.
+# tools/results.sh [SEEDS [FOLDER [ARGUMENTS OF RL-TRAIN]]]: runs recipes/murphy.json and recipes/grpo.json on seeds 1 to
+# SEEDS (2 to 10, default 5) and writes docs/results.md from the run folders below FOLDER (default runs/results). A run
+# that is there and complete is not repeated, so that with all of them there the script only writes the page. GRPO gets
+# as many steps as make the number of completions that Murphy sampled on the same seed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seeds=${1:-5}
 folder=${2:-runs/results}
+more=("${@:3}")
 program=build/run/bin/rl-train
 
 # A run ends with an evaluation and a checkpoint.
@@ -20,7 +21,7 @@ train() {
   shift 2
   complete "$dir" && return
   echo "== $recipe, seed $seed" >&2
-  "$program" "recipes/$recipe.json" --overwrite --set run.seed="$seed" --set run.dir="$dir" "$@" >"$dir.log" 2>&1 || {
+  "$program" "recipes/$recipe.json" --overwrite --set run.seed="$seed" --set run.dir="$dir" "$@" "${more[@]}" >"$dir.log" 2>&1 || {
     tail -5 "$dir.log" >&2
     exit 1
   }

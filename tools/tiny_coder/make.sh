@@ -8,8 +8,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # Conversations to learn, first "clean" ones, then "noisy" ones: together the recipe's steps times its batch.
-n_clean=${N_CLEAN:-108000}
-n_noisy=${N_NOISY:-7200}
+n_clean=${N_CLEAN:-96000}
+n_noisy=${N_NOISY:-14400}
 # Conversations like the clean ones that are not learnt, for the loss over the run; and those of the tokenizer.
 n_unseen=${N_UNSEEN:-500}
 n_tokenizer=${N_TOKENIZER:-20000}
@@ -27,10 +27,10 @@ echo "== problems" >&2
 make problems "$problems"
 
 echo "== conversations" >&2
-make warmup "$work/clean.jsonl" "$n_clean" 1 clean &
+make warmup "$work/clean.jsonl" "$n_clean" 11 clean &
 clean=$!
-make warmup "$work/noisy.jsonl" "$n_noisy" 2 noisy
-make warmup "$work/unseen.jsonl" "$n_unseen" 3 clean
+make warmup "$work/noisy.jsonl" "$n_noisy" 12 noisy
+make warmup "$work/unseen.jsonl" "$n_unseen" 99 clean
 make warmup "$work/tokenizer.jsonl" "$n_tokenizer" 7 clean
 wait "$clean"
 cat "$work/clean.jsonl" "$work/noisy.jsonl" >"$work/warmup.jsonl"
