@@ -222,6 +222,8 @@ static rl_status write_tokenizer(const rl_checkpoint *source, const char *folder
         "added_tokens.json",
         "vocab.json",
         "merges.txt",
+        "encoder.json",
+        "vocab.bpe",
         "tokenizer.model",
         "chat_template.jinja",
         "chat_template.json",

@@ -30,6 +30,15 @@ rl_status rl_read_vocab_merges(rl_tokenizer *tokenizer, const rl_tokenizer_files
 rl_status rl_read_tiktoken(rl_tokenizer *tokenizer, const char *path, rl_err *err) RL_MUST_USE;
 rl_status rl_read_sentencepiece(rl_tokenizer *tokenizer, const rl_tokenizer_files *files,
                                 const char *path, rl_err *err) RL_MUST_USE;
+/* The last three from memory: merges alone, whose vocabulary stands; path is for errors and, with
+ * tiktoken, for the encoding's name. */
+rl_status rl_read_merge_lines(rl_tokenizer *tokenizer, const char *text, size_t text_len,
+                              const char *path, rl_err *err) RL_MUST_USE;
+rl_status rl_read_tiktoken_text(rl_tokenizer *tokenizer, const char *text, size_t text_len,
+                                const char *path, rl_err *err) RL_MUST_USE;
+rl_status rl_read_sentencepiece_bytes(rl_tokenizer *tokenizer, const rl_tokenizer_files *files,
+                                      const uint8_t *bytes, size_t n_bytes, const char *path,
+                                      rl_err *err) RL_MUST_USE;
 
 /*
  * Tokens that the files beside a vocabulary add: added_tokens_decoder, else added_tokens.json; then

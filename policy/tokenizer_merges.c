@@ -84,16 +84,13 @@ static rl_status read_vocab(rl_tokenizer *tokenizer, const char *path, rl_err *e
 }
 
 // Lines "left right" by rising rank; the first line may be "#version: 0.2".
-static rl_status read_merges(rl_tokenizer *tokenizer, const char *path, rl_err *err) {
-    rl_map_file file;
-    rl_status status = rl_fs_map(path, &file, err);
-    if (status != RL_OK) {
-        return status;
-    }
-    const char *at = (const char *)file.ptr, *end = at + file.len;
+rl_status rl_read_merge_lines(rl_tokenizer *tokenizer, const char *text, size_t text_len,
+                              const char *path, rl_err *err) {
+    const char *at = text, *end = text + text_len;
+    rl_status status = RL_OK;
     rl_str made = {0};
     int32_t rank = 0;
-    rl_bpe_expect(&tokenizer->bpe, file.len / 8);
+    rl_bpe_expect(&tokenizer->bpe, text_len / 8);
     while (status == RL_OK && at < end) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         const char *next = stop != NULL ? stop + 1 : end;
@@ -120,7 +117,16 @@ static rl_status read_merges(rl_tokenizer *tokenizer, const char *path, rl_err *
         status = rl_fail(err, RL_IO, "'%s' holds no merges", path);
     }
     rl_str_release(&made);
-    rl_fs_unmap(&file);
+    return status;
+}
+
+static rl_status read_merges(rl_tokenizer *tokenizer, const char *path, rl_err *err) {
+    rl_map_file file;
+    rl_status status = rl_fs_map(path, &file, err);
+    if (status == RL_OK) {
+        status = rl_read_merge_lines(tokenizer, (const char *)file.ptr, file.len, path, err);
+        rl_fs_unmap(&file);
+    }
     return status;
 }
 

@@ -222,22 +222,17 @@ void rl_add_sentencepiece_rules(rl_tokenizer *tokenizer, bool prefix) {
     }
 }
 
-rl_status rl_read_sentencepiece(rl_tokenizer *tokenizer, const rl_tokenizer_files *files,
-                                const char *path, rl_err *err) {
+rl_status rl_read_sentencepiece_bytes(rl_tokenizer *tokenizer, const rl_tokenizer_files *files,
+                                      const uint8_t *bytes, size_t n_bytes, const char *path,
+                                      rl_err *err) {
     model m = {.tokenizer = tokenizer,
                .model_type = MODEL_UNIGRAM,
                .prefix = true,
                .squeeze = true,
                .bos = 1,
                .eos = 2};
-    rl_map_file file;
     rl_err why = {""};
-    rl_status status = rl_fs_map(path, &file, err);
-    if (status != RL_OK) {
-        return status;
-    }
-    status = read_model(&m, (message){.at = file.ptr, .end = file.ptr + file.len}, &why);
-    rl_fs_unmap(&file);
+    rl_status status = read_model(&m, (message){.at = bytes, .end = bytes + n_bytes}, &why);
     if (status == RL_OK) {
         tokenizer->bpe.unk = id_or_none(tokenizer, m.unk);
         tokenizer->bpe.byte_fallback = m.byte_fallback;
@@ -253,4 +248,15 @@ rl_status rl_read_sentencepiece(rl_tokenizer *tokenizer, const rl_tokenizer_file
     }
     rl_str_release(&m.score);
     return status == RL_OK ? RL_OK : rl_fail(err, status, "'%s': %.400s", path, why.text);
+}
+
+rl_status rl_read_sentencepiece(rl_tokenizer *tokenizer, const rl_tokenizer_files *files,
+                                const char *path, rl_err *err) {
+    rl_map_file file;
+    rl_status status = rl_fs_map(path, &file, err);
+    if (status == RL_OK) {
+        status = rl_read_sentencepiece_bytes(tokenizer, files, file.ptr, file.len, path, err);
+        rl_fs_unmap(&file);
+    }
+    return status;
 }

@@ -103,12 +103,14 @@ static int64_t read_rank(const char *text, size_t len) {
     return rank;
 }
 
-static rl_status read_tokens(rl_tokenizer *tokenizer, const char *text, size_t text_len,
-                             const char *path, rl_err *err) {
+static rl_status read_tokens(rl_tokenizer *tokenizer, const encoding *e, const char *text,
+                             size_t text_len, const char *path, rl_err *err) {
     const char *at = text, *end = text + text_len;
     rl_str token = {0};
     rl_status status = RL_OK;
-    rl_vocab_init(&tokenizer->vocab, tokenizer->arena, text_len / 12);
+    // Half of the special ids, so that they lie below twice of what is expected.
+    rl_vocab_init(&tokenizer->vocab, tokenizer->arena,
+                  text_len / 12 + (size_t)e->special[0].id / 2);
     for (int64_t line = 1; at < end && status == RL_OK; line++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         size_t len = (size_t)((stop != NULL ? stop : end) - at);
@@ -164,19 +166,14 @@ static rl_status add_specials(rl_tokenizer *tokenizer, const encoding *e, rl_err
     return status;
 }
 
-rl_status rl_read_tiktoken(rl_tokenizer *tokenizer, const char *path, rl_err *err) {
+rl_status rl_read_tiktoken_text(rl_tokenizer *tokenizer, const char *text, size_t text_len,
+                                const char *path, rl_err *err) {
     const encoding *e = NULL;
-    rl_map_file file;
     rl_pre_step split = {.is_split = true, .how = RL_SPLIT_ISOLATED};
     rl_status status = find_encoding(path, &e, err);
     if (status == RL_OK) {
-        status = rl_fs_map(path, &file, err);
+        status = read_tokens(tokenizer, e, text, text_len, path, err);
     }
-    if (status != RL_OK) {
-        return status;
-    }
-    status = read_tokens(tokenizer, (const char *)file.ptr, file.len, path, err);
-    rl_fs_unmap(&file);
     if (status != RL_OK) {
         return status;
     }
@@ -199,4 +196,14 @@ rl_status rl_read_tiktoken(rl_tokenizer *tokenizer, const char *path, rl_err *er
     }
     rl_detokenizer_add(&tokenizer->detokenizer, (rl_detoken_stage){.kind = RL_DETOKEN_BYTE_LEVEL});
     return status == RL_OK ? rl_tokenizer_ready(tokenizer, err) : status;
+}
+
+rl_status rl_read_tiktoken(rl_tokenizer *tokenizer, const char *path, rl_err *err) {
+    rl_map_file file;
+    rl_status status = rl_fs_map(path, &file, err);
+    if (status == RL_OK) {
+        status = rl_read_tiktoken_text(tokenizer, (const char *)file.ptr, file.len, path, err);
+        rl_fs_unmap(&file);
+    }
+    return status;
 }

@@ -1,8 +1,37 @@
 /*
- * Text to ids and back, exactly as Hugging Face tokenizers does it: BPE, byte-level or with byte
- * fallback, added tokens, normalizer and pre-tokenizer as tokenizer.json or the GGUF metadata say.
- * What is not covered is refused by name when loading. All functions are thread-safe on a loaded
- * tokenizer.
+ * Text to ids and back, exactly as the implementation that a tokenizer comes from does it. A
+ * tokenizer is loaded once and then only read; all functions are thread-safe on it.
+ *
+ *   rl_tokenizer *tokenizer;
+ *   status = rl_tokenizer_load("models/smollm2", &tokenizer, err);
+ *   status = rl_tokenizer_encode(tokenizer, text, len, RL_ENCODE_SPECIALS, arena, &ids, &n, err);
+ *   rl_tokenizer_decode(tokenizer, ids, n, true, &back);
+ *   rl_tokenizer_free(tokenizer);
+ *
+ * The model is BPE, byte-level or over characters with byte fallback and marks for spaces
+ * (SentencePiece). It is read from the first of these that a folder holds:
+ *
+ *   tokenizer.json             with the pipeline it describes
+ *   vocab.json, merges.txt     of GPT2Tokenizer, CodeGenTokenizer or Qwen2Tokenizer
+ *   encoder.json, vocab.bpe    the same under OpenAI's names
+ *   tokenizer.model            SentencePiece, BPE without a normalisation table
+ *   NAME.tiktoken              r50k_base, p50k_base, cl100k_base, o200k_base
+ *
+ * with tokenizer_config.json, special_tokens_map.json, added_tokens.json and chat_template.jinja
+ * beside it; or from the metadata of a GGUF file, models "gpt2" and "llama". Covered sections of
+ * tokenizer.json: normalizers NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Prepend,
+ * Replace; pre-tokenizers Split, ByteLevel, Digits, Metaspace, Whitespace, WhitespaceSplit,
+ * Punctuation, CharDelimiterSplit; decoders ByteLevel, ByteFallback, Replace, Fuse, Strip,
+ * Metaspace; post-processors TemplateProcessing, ByteLevel, RobertaProcessing, BertProcessing; and
+ * Sequence of each. Anything else, WordPiece, Unigram and dropout among it, is refused by its name
+ * when loading.
+ *
+ * Bytes that are not UTF-8 have a meaning: each longest beginning of a character that does not go
+ * on, and each byte that begins none, is U+FFFD (the WHATWG rule), on the way in before anything
+ * else sees the text, on the way out where ids give bytes that are no character. So a byte-level
+ * tokenizer gives back every valid text byte for byte, and a damaged one with its damage marked.
+ * Letters and digits are those of the utf8proc in use; characters newer than it count as other
+ * signs.
  */
 #ifndef RL_POLICY_TOKENIZER_H
 #define RL_POLICY_TOKENIZER_H
@@ -18,7 +47,7 @@
 
 typedef struct rl_tokenizer rl_tokenizer;
 
-/* folder holds tokenizer.json and, if present, tokenizer_config.json. */
+/* A folder as above, or the path of a .tiktoken file. */
 rl_status rl_tokenizer_load(const char *folder, rl_tokenizer **out, rl_err *err) RL_MUST_USE;
 rl_status rl_tokenizer_from_gguf(const rl_gguf *file, rl_tokenizer **out, rl_err *err) RL_MUST_USE;
 void rl_tokenizer_free(rl_tokenizer *tokenizer); // accepts NULL
@@ -51,6 +80,7 @@ void rl_token_stream_free(rl_token_stream *stream);             // accepts NULL
 
 /* Id of a token by its exact text, added tokens included; -1 when there is none. */
 int32_t rl_tokenizer_id(const rl_tokenizer *tokenizer, const char *text);
+/* One more than the largest id. Models may have more rows: see rl_policy_limit_ids. */
 int32_t rl_tokenizer_vocab(const rl_tokenizer *tokenizer);
 /* Ids that end a turn by the tokenizer's own account (eos_token); -1 when it names none. */
 int32_t rl_tokenizer_eos(const rl_tokenizer *tokenizer);
