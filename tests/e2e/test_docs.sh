@@ -11,9 +11,9 @@ fail() {
   failures=$((failures + 1))
 }
 
-# files_of NAME: the source files that a path, or the end of one, may mean.
+# files_of NAME: the source files that a path, the end of one, or a pattern may mean.
 files_of() {
-  if [ -e "$1" ]; then echo "$1"; else find $rooms -path "*/$1" -type f; fi
+  compgen -G "$1" || find $rooms -path "*/$1" -type f
 }
 
 # defines FILE NAME: a function (its body opens after the parameters, so a call or a prototype will not do).
