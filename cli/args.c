@@ -10,6 +10,8 @@ const char *args_usage(void) {
            "       rl-train score MODEL --in FILE [--threads N] [--kernels auto|ref|avx2|avx512]\n"
            "       rl-train export MODEL OUT [--dtype f32|bf16]\n"
            "       rl-train eval RECIPE [--set SECTION.KEY=VALUE]... [--json]\n"
+           "       rl-train render MODEL [--in FILE]\n"
+           "       rl-train tokenize MODEL [--in FILE]\n"
            "       rl-train doctor\n"
            "       rl-train --help | --help-recipe [--markdown] | --version\n"
            "\n"
@@ -29,6 +31,12 @@ const char *args_usage(void) {
            "keys "
            "say;\n"
            "               --json prints every number as one object\n"
+           "  render       conversations through the chat template: JSON lines {\"messages\": "
+           "[{\"role\", \"content\"}..]}\n"
+           "               in (other keys are variables of the template), {\"text\", \"ids\"} "
+           "out\n"
+           "  tokenize     JSON lines {\"text\"} in, {\"ids\"} out, and {\"ids\"} in, "
+           "{\"text\"} out\n"
            "  doctor       what this machine offers: processor, BLAS, sandbox\n"
            "\n"
            "exit codes: 0 done, 2 something to mend before training, 3 an alarm or NaN stopped the "
@@ -59,7 +67,7 @@ static const option options[] = {
     {"--dry-run", OPTION_FLAG, offsetof(args, dry_run), FOR(TRAIN), 0},
     {"--overwrite", OPTION_FLAG, offsetof(args, overwrite), FOR(TRAIN), 0},
     {"--resume", OPTION_FLAG, offsetof(args, resume), FOR(TRAIN), 0},
-    {"--in", OPTION_TEXT, offsetof(args, in), FOR(SCORE), 0},
+    {"--in", OPTION_TEXT, offsetof(args, in), FOR(SCORE) | FOR(RENDER) | FOR(TOKENIZE), 0},
     {"--kernels", OPTION_TEXT, offsetof(args, kernels), FOR(SCORE), 0},
     {"--threads", OPTION_COUNT, offsetof(args, threads), FOR(SCORE), 0},
     {"--dtype", OPTION_TEXT, offsetof(args, dtype), FOR(EXPORT), 0},
@@ -147,9 +155,11 @@ static rl_status read_option(int argc, char **argv, int *i, args *out, unsigned 
 }
 
 static rl_status check(const args *a, unsigned seen, rl_err *err) {
-    static const char *const names[] = {"training", "score",  "export",        "eval",
-                                        "doctor",   "--help", "--help-recipe", "--version"};
-    const unsigned with_subject = FOR(TRAIN) | FOR(SCORE) | FOR(EXPORT) | FOR(EVAL);
+    static const char *const names[] = {"training",      "score",    "export", "eval",
+                                        "render",        "tokenize", "doctor", "--help",
+                                        "--help-recipe", "--version"};
+    const unsigned with_subject =
+        FOR(TRAIN) | FOR(SCORE) | FOR(EXPORT) | FOR(EVAL) | FOR(RENDER) | FOR(TOKENIZE);
     bool bare = (with_subject >> a->command & 1) == 0;
     for (size_t i = 0; i < N_OPTIONS; i++) {
         if ((seen >> i & 1) != 0 && (options[i].allowed >> a->command & 1) == 0) {
@@ -171,6 +181,10 @@ static rl_status check(const args *a, unsigned seen, rl_err *err) {
     if (a->command == COMMAND_EVAL && a->subject == NULL) {
         return rl_fail(err, RL_BAD_RECIPE, "eval wants a recipe, whose model it measures");
     }
+    if ((a->command == COMMAND_RENDER || a->command == COMMAND_TOKENIZE) && a->subject == NULL) {
+        return rl_fail(err, RL_BAD_RECIPE, "%s wants a model, whose tokenizer it uses",
+                       names[a->command]);
+    }
     if (a->command == COMMAND_EXPORT && a->out == NULL) {
         return rl_fail(err, RL_BAD_RECIPE, "export wants a model and the folder to write");
     }
@@ -182,10 +196,9 @@ static bool read_command(const char *arg, args *out) {
     static const struct {
         const char *name;
         command command;
-    } rows[] = {{"score", COMMAND_SCORE},
-                {"export", COMMAND_EXPORT},
-                {"eval", COMMAND_EVAL},
-                {"doctor", COMMAND_DOCTOR}};
+    } rows[] = {{"score", COMMAND_SCORE},       {"export", COMMAND_EXPORT},
+                {"eval", COMMAND_EVAL},         {"render", COMMAND_RENDER},
+                {"tokenize", COMMAND_TOKENIZE}, {"doctor", COMMAND_DOCTOR}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (strcmp(arg, rows[i].name) == 0) {
             out->command = out->command == COMMAND_TRAIN ? rows[i].command : out->command;

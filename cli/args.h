@@ -12,6 +12,8 @@ typedef enum command {
     COMMAND_SCORE,
     COMMAND_EXPORT,
     COMMAND_EVAL,
+    COMMAND_RENDER,
+    COMMAND_TOKENIZE,
     COMMAND_DOCTOR,
     COMMAND_HELP,
     COMMAND_HELP_RECIPE,
@@ -20,11 +22,11 @@ typedef enum command {
 
 typedef struct args {
     command command;
-    const char *subject; // RECIPE of train and eval, MODEL of score and export
+    const char *subject; // RECIPE of train and eval, MODEL of the others
     const char *out;     // OUT of export
     const char **set;    // [n_set] "section.key=value"; room for one an argument
     size_t n_set;
-    const char *in; // --in of score
+    const char *in; // --in of score, render and tokenize
     const char *kernels;
     const char *dtype; // of export
     int threads;       // 0 for one per processor

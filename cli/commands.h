@@ -16,6 +16,8 @@ int command_train(const args *a);
 int command_score(const args *a);
 int command_export(const args *a);
 int command_eval(const args *a);
+int command_render(const args *a);
+int command_tokenize(const args *a);
 int command_doctor(void);
 
 #endif

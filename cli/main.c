@@ -23,6 +23,10 @@ static int dispatch(const args *a) {
         return command_export(a);
     case COMMAND_EVAL:
         return command_eval(a);
+    case COMMAND_RENDER:
+        return command_render(a);
+    case COMMAND_TOKENIZE:
+        return command_tokenize(a);
     case COMMAND_DOCTOR:
         return command_doctor();
     case COMMAND_HELP:

@@ -7,7 +7,7 @@
 #include "policy/jinja_run.h"
 
 const rl_jinja_limits rl_jinja_default_limits = {
-    .steps = 50000000, .bytes = (int64_t)1 << 30, .output = (size_t)64 << 20, .depth = 1200};
+    .steps = 50000000, .bytes = (int64_t)1 << 28, .output = (size_t)64 << 20, .depth = 1200};
 
 rl_status rl_jinja_fail(rl_jinja_run *run, const char *fmt, ...) {
     char what[384];

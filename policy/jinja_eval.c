@@ -67,6 +67,7 @@ static rl_status eval_item(rl_jinja_run *run, const node *n, value *out) {
     if (status == RL_OK) {
         status = rl_jinja_eval(run, n->b, &key);
     }
+    run->line = n->line;
     return status == RL_OK ? rl_jinja_get_item(run, &object, &key, out) : status;
 }
 
@@ -77,6 +78,7 @@ static rl_status eval_slice(rl_jinja_run *run, const node *n, value *out) {
     for (int i = 0; i < 3 && status == RL_OK; i++, part = part->next) {
         status = rl_jinja_eval(run, part, &bound[i]);
     }
+    run->line = n->line;
     return status == RL_OK ? rl_jinja_slice(run, &object, bound, out) : status;
 }
 
@@ -202,6 +204,7 @@ static rl_status eval_kind(rl_jinja_run *run, const node *n, value *out) {
     case RL_JINJA_ATTRIBUTE: {
         value object;
         status = rl_jinja_eval(run, n->a, &object);
+        run->line = n->line;
         return status == RL_OK ? rl_jinja_get_attribute(run, &object, n->constant.as.text, out)
                                : status;
     }

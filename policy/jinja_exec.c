@@ -140,6 +140,9 @@ static rl_status exec_for(rl_jinja_run *run, const node *n) {
         }
         status = rl_jinja_charge(run, sizeof *frame + 4 * sizeof *frame->slot);
         if (status == RL_OK) {
+            status = rl_jinja_step(run, 1);
+        }
+        if (status == RL_OK) {
             status = assign(run, n->a, &items->item[loop->index]);
         }
         if (status == RL_OK) {

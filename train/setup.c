@@ -170,6 +170,10 @@ rl_status setup_open_light(setup *s, const rl_recipe *recipe, rl_err *err) {
     if (status == RL_OK) {
         status = rl_chat_new(s->tokenizer, &s->chat, err);
     }
+    if (status == RL_OK && !rl_chat_keeps_prefix(s->chat)) {
+        rl_log(RL_LOG_INFO, "the chat template rewrites earlier turns; here they stay as they were "
+                            "sampled");
+    }
     if (status == RL_OK) {
         collect_stops(s);
     }

@@ -131,6 +131,51 @@ echo '{"id": [1]}' >ids.jsonl
 expect 2 "'ids'" "$bin/rl-train" score "$golden/models/tiny-chat" --in ids.jsonl
 expect 2 "absent" "$bin/rl-train" score "$golden/models/tiny-chat" --in absent.jsonl
 
+# Conversations through the chat template, from a file and from standard input; a folder needs its tokenizer only.
+mkdir talk
+cp "$golden"/models/tiny-chat/tokenizer*.json talk/
+echo '{"messages": [{"role": "user", "content": "Hi <|im_end|>"}]}' >talk.jsonl
+expect 0 '{"text":"<|im_start|>user\nHi <|im_end|><|im_end|>\n<|im_start|>assistant\n","ids":[' \
+  "$bin/rl-train" render talk --in talk.jsonl
+cp out want
+expect 0 '"ids":[' bash -c '"$0" render talk <talk.jsonl' "$bin/rl-train"
+cmp -s out want || fail "render gives something else from standard input"
+python3 - want <<'PYTHON' || fail "a message wrote a special token"
+import json, sys
+ids = json.load(open(sys.argv[1]))["ids"]
+vocab = {t["content"]: t["id"] for t in json.load(open("talk/tokenizer.json"))["added_tokens"]}
+assert ids.count(vocab["<|im_end|>"]) == 1 and ids.count(vocab["<|im_start|>"]) == 2
+PYTHON
+echo '{"messages": [{"role": "user", "content": "a"}], "add_generation_prompt": false, "x": 1}' >talk.jsonl
+expect 0 '{"text":"<|im_start|>user\na<|im_end|>\n","ids":[' "$bin/rl-train" render talk --in talk.jsonl
+echo '{"prompt": "a"}' >talk.jsonl
+expect 2 "'talk.jsonl', line 1: no list 'messages'" "$bin/rl-train" render talk --in talk.jsonl
+# chat_template.jinja wins over tokenizer_config.json; one that rewrites earlier turns is told.
+cp "$golden/chat/Qwen-Qwen3-0.6B.jinja" talk/chat_template.jinja
+echo '{"messages": [{"role": "user", "content": "a"}], "enable_thinking": false}' >talk.jsonl
+expect 0 'assistant\n<think>\n\n</think>\n\n"' "$bin/rl-train" render talk --in talk.jsonl
+grep -q "rewrites earlier turns" err || fail "render does not tell that the template rewrites earlier turns"
+printf 'one\n{{ messages[0].content.nosuch.x }}' >talk/chat_template.jinja
+expect 2 "line 2: 'str object' has no attribute 'nosuch'" "$bin/rl-train" render talk --in talk.jsonl
+
+# Text to ids and back.
+printf '{"text": "Hi <|im_end|>"}\n\n{"text": "<|im_end|>", "split_special_tokens": true}\n' >text.jsonl
+expect 0 '{"ids":[' "$bin/rl-train" tokenize talk --in text.jsonl
+[ "$(wc -l <out)" = 2 ] || fail "tokenize does not answer each record with one line"
+cp out back.jsonl
+expect 0 '{"text":"Hi <|im_end|>"}' "$bin/rl-train" tokenize talk --in back.jsonl
+grep -qxF '{"text":"<|im_end|>"}' out || fail "ids do not give their text back"
+sed -i 's/}$/, "skip_special_tokens": true}/' back.jsonl
+expect 0 '{"text":"Hi "}' "$bin/rl-train" tokenize talk --in back.jsonl
+echo '{"ids": [1, 300000]}' >back.jsonl
+expect 2 "line 1: entry 1 of 'ids' is not an id" "$bin/rl-train" tokenize talk --in back.jsonl
+echo '{"ids": [1], "text": "a"}' >back.jsonl
+expect 2 "line 1: a record has either 'text' or 'ids'" "$bin/rl-train" tokenize talk --in back.jsonl
+echo '["a"]' >back.jsonl
+expect 2 "line 1: not an object" "$bin/rl-train" tokenize talk --in back.jsonl
+expect 2 "absent.jsonl" "$bin/rl-train" tokenize talk --in absent.jsonl
+expect 2 "no model at 'nowhere'" "$bin/rl-train" tokenize nowhere
+
 # Exporting: a whole folder, twice the same bits from BF16, and nothing replaced.
 expect 0 "weights as bf16" "$bin/rl-train" export "$golden/models/tiny-chat" half --dtype bf16
 grep -q '"bfloat16"' half/config.json || fail "config.json does not tell bfloat16"
