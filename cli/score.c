@@ -50,7 +50,7 @@ static rl_status open_scorer(const args *a, scorer *s, rl_err *err) {
         status = rl_cpu_open(kernels, s->pool, &s->backend, err);
     }
     if (status == RL_OK) {
-        status = rl_policy_open(s->checkpoint, s->backend, false, &s->policy, err);
+        status = rl_policy_open(s->checkpoint, s->backend, NULL, &s->policy, err);
     }
     return status;
 }

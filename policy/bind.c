@@ -78,6 +78,11 @@ void rl_policy_bind(rl_policy *policy) {
         .weight = norm->value, .d_weight = norm->grad, .offset = policy->family->norm_offset};
     policy->head = (rl_linear){.weight = head->value, .d_weight = head->grad};
     for (int32_t i = 0; i < config->n_layers; i++) {
+        rl_linear *linear[] = RL_BLOCK_LINEARS(&policy->block[i]);
         bind_block(policy, i, &policy->block[i]);
+        for (int32_t k = 0; policy->lora != NULL && k < RL_LORA_MATRICES; k++) {
+            const rl_lora_matrix *m = &policy->lora->matrix[i * RL_LORA_MATRICES + k];
+            linear[k]->lora = m->n_parts > 0 ? m : NULL;
+        }
     }
 }

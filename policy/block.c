@@ -263,6 +263,9 @@ void rl_embed_forward(const rl_policy *policy, rl_tensor out, rl_tensor token) {
 }
 
 void rl_embed_backward(const rl_policy *policy, rl_tensor d_out, rl_tensor token) {
+    if (rl_tensor_is_null(policy->d_embed)) {
+        return;
+    }
     if (policy->embed_scale != 1) {
         rl_op_scale(policy->be, d_out, policy->embed_scale);
     }
@@ -280,7 +283,7 @@ void rl_head_backward(const rl_policy *policy, rl_tensor d_hidden, rl_tensor d_r
     rl_backend *be = policy->be;
     rl_linear head = policy->head;
     head.weight = rl_tensor_rows(head.weight, 0, policy->n_ids);
-    head.d_weight = rl_tensor_rows(head.d_weight, 0, policy->n_ids);
+    head.d_weight = some_rows(head.d_weight, 0, policy->n_ids);
     rl_linear_backward(&head, be, d_row, d_logits, row, false);
     rl_op_fill(be, d_hidden, 0);
     rl_op_rms_norm_back(be, d_hidden, policy->final_norm.d_weight, d_row, hidden,

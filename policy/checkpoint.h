@@ -33,4 +33,10 @@ struct rl_checkpoint {
 /* Draws every parameter of a checkpoint that is `drawn`. */
 void rl_draw_weights(const rl_checkpoint *checkpoint, rl_params *params, rl_backend *be);
 
+/* Parts of a written folder: the tokenizer's files, and parameters as one safetensors file. */
+rl_status rl_save_tokenizer(const rl_checkpoint *source, const char *folder,
+                            rl_err *err) RL_MUST_USE;
+rl_status rl_save_params(const rl_params *params, rl_backend *be, rl_save_dtype dtype,
+                         const char *path, rl_err *err) RL_MUST_USE;
+
 #endif

@@ -214,7 +214,7 @@ static rl_status write_configs(const rl_checkpoint *source, const char *dtype, c
     return status;
 }
 
-static rl_status write_tokenizer(const rl_checkpoint *source, const char *folder, rl_err *err) {
+rl_status rl_save_tokenizer(const rl_checkpoint *source, const char *folder, rl_err *err) {
     static const char *const names[] = {
         "tokenizer.json",
         "tokenizer_config.json",
@@ -282,8 +282,9 @@ static void fill(void *self, size_t i, size_t begin, size_t n_bytes, void *out) 
     rl_free(wide);
 }
 
-static rl_status write_weights(const rl_params *params, rl_backend *be, rl_stored stored,
-                               const char *folder, rl_err *err) {
+rl_status rl_save_params(const rl_params *params, rl_backend *be, rl_save_dtype dtype,
+                         const char *path, rl_err *err) {
+    rl_stored stored = dtypes[dtype].stored;
     rl_arena *arena = rl_arena_new(0);
     rl_weight *weights = rl_arena_alloc(arena, (size_t)params->n_items, sizeof *weights);
     values from = {.params = params, .be = be, .stored = stored};
@@ -298,8 +299,7 @@ static rl_status write_weights(const rl_params *params, rl_backend *be, rl_store
         memcpy(weights[i].shape, item->value.shape, sizeof weights[i].shape);
     }
     if (status == RL_OK) {
-        status = rl_safetensors_write(rl_path_join(arena, folder, "model.safetensors"), weights,
-                                      (size_t)params->n_items, fill, &from, err);
+        status = rl_safetensors_write(path, weights, (size_t)params->n_items, fill, &from, err);
     }
     rl_arena_free(arena);
     return status;
@@ -309,7 +309,13 @@ rl_status rl_checkpoint_write(const rl_checkpoint *source, const rl_params *para
                               rl_save_dtype dtype, const char *folder, rl_err *err) {
     rl_status status = write_configs(source, dtypes[dtype].torch, folder, err);
     if (status == RL_OK) {
-        status = write_tokenizer(source, folder, err);
+        status = rl_save_tokenizer(source, folder, err);
     }
-    return status == RL_OK ? write_weights(params, be, dtypes[dtype].stored, folder, err) : status;
+    if (status == RL_OK) {
+        rl_arena *arena = rl_arena_new(0);
+        char *path = rl_path_join(arena, folder, "model.safetensors");
+        status = rl_save_params(params, be, dtype, path, err);
+        rl_arena_free(arena);
+    }
+    return status;
 }

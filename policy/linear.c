@@ -1,5 +1,6 @@
 #include "policy/linear.h"
 
+#include "policy/lora.h"
 #include "rl/tensor/ops.h"
 
 rl_tensor rl_carve(rl_carver *carver, rl_dtype dtype, int64_t rows, int64_t cols) {
@@ -29,15 +30,23 @@ void rl_linear_forward(const rl_linear *linear, rl_backend *be, rl_tensor out, r
     if (!rl_tensor_is_null(linear->bias)) {
         rl_op_add(be, out, linear->bias);
     }
+    if (linear->lora != NULL) {
+        rl_lora_forward(linear->lora, be, out, in);
+    }
 }
 
 void rl_linear_backward(const rl_linear *linear, rl_backend *be, rl_tensor d_in, rl_tensor d_out,
                         rl_tensor in, bool add) {
-    rl_op_matmul(be, linear->d_weight, d_out, in, true, false, 1);
+    if (!rl_tensor_is_null(linear->d_weight)) {
+        rl_op_matmul(be, linear->d_weight, d_out, in, true, false, 1);
+    }
     if (!rl_tensor_is_null(linear->d_bias)) {
         rl_op_sum_rows(be, linear->d_bias, d_out);
     }
     rl_op_matmul(be, d_in, d_out, linear->weight, false, false, add ? 1 : 0);
+    if (linear->lora != NULL) {
+        rl_lora_backward(linear->lora, be, d_in, d_out, in);
+    }
 }
 
 bool rl_norm_is(const rl_norm *norm) {

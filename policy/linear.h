@@ -19,11 +19,12 @@ typedef struct rl_carver {
 rl_tensor rl_carve(rl_carver *carver, rl_dtype dtype, int64_t rows, int64_t cols);
 rl_tensor rl_carve_1d(rl_carver *carver, rl_dtype dtype, int64_t n);
 
-/* Gradients are null unless the policy trains. */
+/* Gradients are null unless the policy trains these weights. */
 typedef struct rl_linear {
-    rl_tensor weight, bias;     // [O, I], [O]; bias null: none
-    rl_tensor d_weight, d_bias; // as above
-    rl_tensor packed;           // what the forward reads
+    rl_tensor weight, bias;            // [O, I], [O]; bias null: none
+    rl_tensor d_weight, d_bias;        // as above
+    rl_tensor packed;                  // what the forward reads
+    const struct rl_lora_matrix *lora; // adds to the product; NULL: none
 } rl_linear;
 
 void rl_linear_carve(rl_linear *linear, const rl_backend *be, rl_carver *carver);

@@ -7,6 +7,7 @@
 
 #include "policy/family.h"
 #include "policy/linear.h"
+#include "policy/lora.h"
 #include "rl/core/arena.h"
 #include "rl/policy/policy.h"
 #include "rl/tensor/tensor.h"
@@ -41,6 +42,8 @@ struct rl_policy {
     rl_tensor rope_table[2]; // [max_positions, D]
     int32_t n_ids;           // ids below it can come out; the head's other rows are padding
     bool trains;
+    struct rl_lora *lora; // the adapter; NULL: none
+    bool weights_finite;  // looked at, under an adapter
 
     rl_buffer *work; // activations of score.c, kept between calls: first touch is slow
     size_t work_bytes;
@@ -132,7 +135,7 @@ int64_t rl_qkv_width(const rl_model_config *config);
 /* The part of an attention plan that the model fixes. */
 void rl_plan_shape(const rl_model_config *config, rl_attn_plan *plan);
 
-/* policy.c's part that binds blocks to parameters (bind.c). */
+/* policy.c's part that binds blocks to parameters, and to the adapter (bind.c). */
 void rl_policy_bind(rl_policy *policy);
 
 #endif

@@ -77,11 +77,28 @@ static rl_status check_supported(rl_backend *be, bool trains, rl_err *err) {
     return RL_OK;
 }
 
+static void pack_weights(rl_policy *policy) {
+    for (int32_t i = 0; i < policy->config.n_layers; i++) {
+        rl_block *block = &policy->block[i];
+        rl_norm *norm[] = RL_BLOCK_NORMS(block);
+        rl_linear *linear[] = RL_BLOCK_LINEARS(block);
+        for (size_t k = 0; k < sizeof linear / sizeof linear[0]; k++) {
+            rl_linear_pack(linear[k], policy->be);
+        }
+        for (size_t k = 0; k < sizeof norm / sizeof norm[0]; k++) {
+            rl_norm_pack(norm[k], policy->be);
+        }
+    }
+    rl_norm_pack(&policy->final_norm, policy->be);
+    rl_linear_pack(&policy->head, policy->be);
+}
+
 static rl_status fill_policy(rl_policy *policy, const rl_checkpoint *checkpoint, rl_err *err) {
     rl_carver carver = {0};
     rl_status status = check_supported(policy->be, policy->trains, err);
     if (status == RL_OK) {
-        status = rl_params_init(&policy->params, &policy->config, policy->be, policy->trains, err);
+        status = rl_params_init(&policy->params, &policy->config, policy->be,
+                                policy->trains && policy->lora == NULL, err);
     }
     if (status == RL_OK) {
         status = rl_checkpoint_read(checkpoint, &policy->params, policy->be, err);
@@ -103,22 +120,47 @@ static rl_status fill_policy(rl_policy *policy, const rl_checkpoint *checkpoint,
     if (status != RL_OK) {
         return status;
     }
-    rl_policy_repack(policy);
+    pack_weights(policy);
+    if (policy->lora != NULL) {
+        rl_lora_pack(policy->lora, policy->be);
+    }
     return rl_backend_sync(policy->be, err);
 }
 
-rl_status rl_policy_open(const rl_checkpoint *checkpoint, rl_backend *be, bool trains,
-                         rl_policy **out, rl_err *err) {
-    rl_policy *policy = rl_alloc(1, sizeof *policy);
+static rl_status open_lora(rl_policy *policy, const rl_adapter *adapter, rl_err *err) {
     rl_status status;
+    if (policy->trains && adapter->dropout > 0) {
+        return rl_fail(err, RL_UNSUPPORTED,
+                       "adapter '%.200s' was trained with 'lora_dropout' %g, which is not there "
+                       "when it trains on; set it to 0 in its adapter_config.json to do without",
+                       adapter->folder, adapter->dropout);
+    }
+    policy->lora = rl_alloc(1, sizeof *policy->lora);
+    status = rl_lora_init(policy->lora, adapter, policy->be, policy->trains, err);
+    if (status != RL_OK) {
+        rl_free(policy->lora);
+        policy->lora = NULL;
+    }
+    return status;
+}
+
+rl_status rl_policy_open(const rl_checkpoint *checkpoint, rl_backend *be,
+                         const rl_policy_opts *opts, rl_policy **out, rl_err *err) {
+    rl_policy *policy = rl_alloc(1, sizeof *policy);
+    rl_status status = RL_OK;
     policy->config = *rl_checkpoint_config(checkpoint);
     policy->n_ids = policy->config.vocab;
     policy->family = rl_family_find(policy->config.family);
     policy->be = be;
-    policy->trains = trains;
+    policy->trains = opts != NULL && opts->trains;
     policy->scratch = rl_arena_new(0);
     policy->block = rl_alloc((size_t)policy->config.n_layers, sizeof *policy->block);
-    status = fill_policy(policy, checkpoint, err);
+    if (opts != NULL && opts->adapter != NULL) {
+        status = open_lora(policy, opts->adapter, err);
+    }
+    if (status == RL_OK) {
+        status = fill_policy(policy, checkpoint, err);
+    }
     if (status != RL_OK) {
         rl_policy_free(policy);
         policy = NULL;
@@ -132,6 +174,10 @@ void rl_policy_free(rl_policy *policy) {
         return;
     }
     rl_params_release(&policy->params, policy->be);
+    if (policy->lora != NULL) {
+        rl_lora_release(policy->lora, policy->be);
+        rl_free(policy->lora);
+    }
     rl_buffer_free(policy->be, policy->packed);
     rl_buffer_free(policy->be, policy->rope);
     rl_buffer_free(policy->be, policy->work);
@@ -154,33 +200,44 @@ void rl_policy_limit_ids(rl_policy *policy, int32_t n_ids) {
 }
 
 rl_params *rl_policy_params(rl_policy *policy) {
+    return policy->lora != NULL ? &policy->lora->params : &policy->params;
+}
+
+rl_params *rl_policy_weights(rl_policy *policy) {
     return &policy->params;
 }
 
 void rl_policy_repack(rl_policy *policy) {
-    for (int32_t i = 0; i < policy->config.n_layers; i++) {
-        rl_block *block = &policy->block[i];
-        rl_norm *norm[] = RL_BLOCK_NORMS(block);
-        rl_linear *linear[] = RL_BLOCK_LINEARS(block);
-        for (size_t k = 0; k < sizeof linear / sizeof linear[0]; k++) {
-            rl_linear_pack(linear[k], policy->be);
-        }
-        for (size_t k = 0; k < sizeof norm / sizeof norm[0]; k++) {
-            rl_norm_pack(norm[k], policy->be);
-        }
+    if (policy->lora != NULL) {
+        rl_lora_pack(policy->lora, policy->be);
+    } else {
+        pack_weights(policy);
     }
-    rl_norm_pack(&policy->final_norm, policy->be);
-    rl_linear_pack(&policy->head, policy->be);
 }
 
-const char *rl_policy_not_finite(rl_policy *policy, bool gradients) {
-    int32_t i;
-    RL_ASSERT(policy->trains || !gradients);
-    for (i = 0; i < policy->params.n_items; i++) {
-        const rl_param *param = &policy->params.item[i];
-        if (!isfinite(rl_op_sum_squares(policy->be, gradients ? param->grad : param->value))) {
+static const char *not_finite(rl_backend *be, const rl_params *params, bool gradients) {
+    for (int32_t i = 0; i < params->n_items; i++) {
+        const rl_param *param = &params->item[i];
+        if (!isfinite(rl_op_sum_squares(be, gradients ? param->grad : param->value))) {
             return param->name;
         }
     }
     return NULL;
+}
+
+const char *rl_policy_not_finite(rl_policy *policy, bool gradients) {
+    const char *name = NULL;
+    RL_ASSERT(policy->trains || !gradients);
+    if (policy->lora != NULL && !gradients && !policy->weights_finite) {
+        name = not_finite(policy->be, &policy->params, false);
+        policy->weights_finite = name == NULL;
+    }
+    return name != NULL ? name : not_finite(policy->be, rl_policy_params(policy), gradients);
+}
+
+rl_status rl_policy_save(const rl_policy *policy, const rl_checkpoint *source, rl_save_dtype dtype,
+                         const char *folder, rl_err *err) {
+    return policy->lora != NULL
+               ? rl_lora_save(policy->lora, source, policy->be, dtype, folder, err)
+               : rl_checkpoint_write(source, &policy->params, policy->be, dtype, folder, err);
 }

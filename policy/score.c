@@ -363,6 +363,17 @@ rl_status rl_policy_score(rl_policy *policy, const rl_segment *segment, int32_t 
     return status;
 }
 
+rl_status rl_policy_score_reference(rl_policy *policy, const rl_segment *segment,
+                                    int32_t n_segments, double temperature, double *logp,
+                                    double *entropy, rl_err *err) {
+    rl_status status;
+    RL_ASSERT(policy->lora != NULL);
+    policy->lora->off = true;
+    status = rl_policy_score(policy, segment, n_segments, temperature, logp, entropy, err);
+    policy->lora->off = false;
+    return status;
+}
+
 rl_status rl_policy_backward(rl_policy *policy, const rl_segment *segment, int32_t n_segments,
                              double temperature, const double *d_logp, const double *d_entropy,
                              double *logp, double *entropy, rl_err *err) {
@@ -393,9 +404,9 @@ rl_status rl_policy_trace(rl_policy *policy, const rl_segment *segment, int32_t 
 }
 
 void rl_policy_zero_grad(rl_policy *policy) {
+    const rl_params *params = rl_policy_params(policy);
     RL_ASSERT(policy->trains);
-    rl_op_fill(policy->be,
-               rl_tensor_1d(RL_DTYPE_F32, policy->params.grad, 0, policy->params.n_values), 0);
+    rl_op_fill(policy->be, rl_tensor_1d(RL_DTYPE_F32, params->grad, 0, params->n_values), 0);
 }
 
 int64_t rl_policy_train_bytes(const rl_model_config *config, int64_t n_tokens) {

@@ -99,7 +99,7 @@ void rl_op_rms_norm_back(rl_backend *be, rl_tensor d_in, rl_tensor d_weight, rl_
     RL_ASSERT(is_matrix(in, in.shape[0], in.shape[1]) && is_groups(in, weight));
     RL_ASSERT(is_matrix(d_in, in.shape[0], in.shape[1]));
     RL_ASSERT(is_matrix(d_out, in.shape[0], in.shape[1]));
-    RL_ASSERT(is_vector(d_weight, weight.shape[0]));
+    RL_ASSERT(is_vector_or_null(d_weight, weight.shape[0]));
     RL_ASSERT(is_vector(rstd, in.shape[0] * (in.shape[1] / weight.shape[0])));
     be->compute->rms_norm_back(be, d_in, d_weight, d_out, in, weight, rstd);
 }

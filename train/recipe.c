@@ -167,6 +167,12 @@ static void check_rules(const rl_recipe *recipe, rl_errors *errors) {
                       "file",
                       recipe->eval.every);
     }
+    if (recipe->lora.r > 0 && recipe->model.adapter[0] != '\0' &&
+        !rl_errors_refused(errors, "lora") && !rl_errors_refused(errors, "model.adapter")) {
+        rl_errors_add(errors,
+                      "'lora.r' asks for a new adapter and 'model.adapter' names one; leave "
+                      "one of them out");
+    }
     check_reward_list(recipe, errors);
 }
 
@@ -174,9 +180,13 @@ static void read_sections(const rl_json *root, rl_recipe *recipe, rl_errors *err
     const rl_json *why = rl_json_get(root, "why");
     check_names(root, errors);
     for (size_t i = 0; i < n_plain_sections; i++) {
-        const rl_section *section = plain_sections[i].section;
-        rl_section_read(section, rl_json_get(root, section->name), NULL, recipe->arena,
-                        (char *)recipe + plain_sections[i].offset, errors);
+        const plain_section *plain = &plain_sections[i];
+        const rl_json *object = rl_json_get(root, plain->section->name);
+        rl_section_read(plain->section, object, plain->elsewhere, recipe->arena,
+                        (char *)recipe + plain->offset, errors);
+        if (plain->check != NULL && object != NULL && rl_json_type_of(object) == RL_JSON_OBJECT) {
+            plain->check(object, errors);
+        }
     }
     read_algo(rl_json_get(root, "algo"), recipe, errors);
     read_rewards(rl_json_get(root, "rewards"), recipe, errors);

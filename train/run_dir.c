@@ -159,14 +159,14 @@ rl_status rl_run_dir_file(rl_run_dir *dir, const char *name, const rl_str *text,
 }
 
 static rl_status write_aside(const char *aside, const char *final, const rl_checkpoint *source,
-                             const rl_params *params, rl_backend *be, rl_save_dtype dtype,
-                             rl_arena *arena, rl_err *err) {
+                             const rl_policy *policy, rl_save_dtype dtype, rl_arena *arena,
+                             rl_err *err) {
     rl_status status = rl_fs_remove(aside, err);
     if (status == RL_OK) {
         status = rl_fs_mkdirs(aside, err);
     }
     if (status == RL_OK) {
-        status = rl_checkpoint_write(source, params, be, dtype, aside, err);
+        status = rl_policy_save(policy, source, dtype, aside, err);
     }
     if (status == RL_OK) {
         status = rl_fs_remove(final, err);
@@ -181,12 +181,11 @@ static rl_status write_aside(const char *aside, const char *final, const rl_chec
 }
 
 rl_status rl_run_dir_checkpoint(rl_run_dir *dir, int64_t step, const rl_checkpoint *source,
-                                const rl_params *params, rl_backend *be, rl_save_dtype dtype,
-                                rl_err *err) {
+                                const rl_policy *policy, rl_save_dtype dtype, rl_err *err) {
     rl_arena *arena = rl_arena_new(0);
     char *final = rl_arena_printf(arena, "%s/checkpoint-%lld", dir->path, (long long)step);
     char *aside = rl_arena_printf(arena, "%s.tmp", final);
-    rl_status status = write_aside(aside, final, source, params, be, dtype, arena, err);
+    rl_status status = write_aside(aside, final, source, policy, dtype, arena, err);
     if (status != RL_OK) {
         rl_err ignored;
         (void)!rl_fs_remove(aside, &ignored);

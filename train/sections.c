@@ -28,12 +28,17 @@ static const rl_section run_section = {
 
 static const char *const init_names[] = {"weights", "random", NULL};
 static const rl_key model_keys[] = {
-    RL_KEY_ROW(rl_model_opts, path, "", 0, 0, RL_KEY_REQUIRED,
-               "checkpoint to train: a Hugging Face folder or a .gguf file"),
+    RL_KEY_ROW(
+        rl_model_opts, path, "", 0, 0, RL_KEY_REQUIRED,
+        "checkpoint to train: a Hugging Face folder or a .gguf file, or an adapter's folder, "
+        "whose base_model_name_or_path then names the checkpoint"),
     RL_CHOICE_ROW(rl_model_opts, init, "weights", init_names, 0,
                   "first weights: those of path, or drawn from run.seed for a folder that needs "
                   "config.json and tokenizer files only (normal with its initializer_range, norms "
                   "1)"),
+    RL_KEY_ROW(rl_model_opts, adapter, "", 0, 0, 0,
+               "folder of a LoRA adapter that peft or rl-train wrote for path, to train on; empty "
+               "for none"),
 };
 static const rl_section model_section = {
     .name = "model",
@@ -136,24 +141,29 @@ static const rl_section log_section = {
 };
 
 const plain_section plain_sections[] = {
-    {&run_section, offsetof(rl_recipe, run)},
-    {&model_section, offsetof(rl_recipe, model)},
-    {&rl_data_section, offsetof(rl_recipe, data)},
-    {&rl_rollout_section, offsetof(rl_recipe, rollout)},
-    {&rl_optim_section, offsetof(rl_recipe, optim)},
-    {&compute_section, offsetof(rl_recipe, compute)},
-    {&rl_sandbox_section, offsetof(rl_recipe, sandbox)},
-    {&eval_section, offsetof(rl_recipe, eval)},
-    {&log_section, offsetof(rl_recipe, log)},
+    {&run_section, offsetof(rl_recipe, run), NULL, NULL},
+    {&model_section, offsetof(rl_recipe, model), NULL, NULL},
+    {.section = &rl_lora_section,
+     .offset = offsetof(rl_recipe, lora),
+     .elsewhere = rl_lora_other_keys,
+     .check = rl_lora_check_section},
+    {&rl_data_section, offsetof(rl_recipe, data), NULL, NULL},
+    {&rl_rollout_section, offsetof(rl_recipe, rollout), NULL, NULL},
+    {&rl_optim_section, offsetof(rl_recipe, optim), NULL, NULL},
+    {&compute_section, offsetof(rl_recipe, compute), NULL, NULL},
+    {&rl_sandbox_section, offsetof(rl_recipe, sandbox), NULL, NULL},
+    {&eval_section, offsetof(rl_recipe, eval), NULL, NULL},
+    {&log_section, offsetof(rl_recipe, log), NULL, NULL},
 };
 const size_t n_plain_sections = sizeof plain_sections / sizeof plain_sections[0];
 
-const char *const recipe_names[] = {"why",     "run",  "model", "data",    "rollout",
-                                    "rewards", "algo", "optim", "compute", "sandbox",
-                                    "eval",    "log",  NULL};
+const char *const recipe_names[] = {"why",     "run",     "model", "lora",  "data",
+                                    "rollout", "rewards", "algo",  "optim", "compute",
+                                    "sandbox", "eval",    "log",   NULL};
 
-const char *const recipe_path_keys[] = {
-    "run.dir", "model.path", "data.train", "data.eval", "data.eval_loss", "sandbox.python", NULL};
+const char *const recipe_path_keys[] = {"run.dir",        "model.path", "model.adapter",
+                                        "data.train",     "data.eval",  "data.eval_loss",
+                                        "sandbox.python", NULL};
 
 static const rl_key *key_in(const rl_section *section, const char *key) {
     for (size_t i = 0; i < section->n_keys; i++) {

@@ -8,6 +8,8 @@
 typedef struct plain_section {
     const rl_section *section;
     size_t offset;
+    const char *const *elsewhere;                            // keys that no row reads; NULL: none
+    void (*check)(const rl_json *object, rl_errors *errors); // looks at them; may be NULL
 } plain_section;
 
 extern const plain_section plain_sections[];

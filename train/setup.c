@@ -11,6 +11,9 @@ rl_status setup_check_folder(const rl_recipe *recipe, bool overwrite, rl_err *er
         status = rl_run_dir_apart(dir, "model.path", recipe->model.path, err);
     }
     if (status == RL_OK) {
+        status = rl_run_dir_apart(dir, "model.adapter", recipe->model.adapter, err);
+    }
+    if (status == RL_OK) {
         status = rl_run_dir_apart(dir, "data.train", recipe->data.train, err);
     }
     if (status == RL_OK) {
@@ -113,14 +116,29 @@ static rl_status check_room(const setup *s, rl_err *err) {
 
 static rl_status open_checkpoint(setup *s, rl_err *err) {
     const rl_model_opts *model = &s->recipe->model;
+    uint64_t seed = (uint64_t)s->recipe->run.seed;
+    rl_status status = RL_OK;
     switch (model->init) {
     case RL_MODEL_INIT_WEIGHTS:
+        status = rl_adapted_open(model->path, model->adapter, &s->checkpoint, &s->adapter, err);
         break;
     case RL_MODEL_INIT_RANDOM:
-        return rl_checkpoint_open_random(model->path, (uint64_t)s->recipe->run.seed, &s->checkpoint,
-                                         err);
+        status = rl_checkpoint_open_random(model->path, seed, &s->checkpoint, err);
+        if (status == RL_OK && model->adapter[0] != '\0') {
+            status = rl_adapter_open(model->adapter, s->checkpoint, &s->adapter, err);
+        }
+        break;
     }
-    return rl_checkpoint_open(model->path, &s->checkpoint, err);
+    if (status != RL_OK || s->recipe->lora.r == 0) {
+        return status;
+    }
+    if (s->adapter != NULL) {
+        return rl_fail(err, RL_BAD_RECIPE,
+                       "'lora.r' asks for a new adapter, but 'model.path' is one already: '%s'; "
+                       "leave 'lora' out to train it on, or name a model",
+                       model->path);
+    }
+    return rl_adapter_new(&s->recipe->lora, seed, s->checkpoint, &s->adapter, err);
 }
 
 rl_status setup_need_file(const char *path, const char *key, rl_err *err) {
@@ -159,8 +177,9 @@ rl_status setup_open_light(setup *s, const rl_recipe *recipe, rl_err *err) {
         return status;
     }
     gguf = rl_checkpoint_gguf(s->checkpoint);
-    status = gguf != NULL ? rl_tokenizer_from_gguf(gguf, &s->tokenizer, err)
-                          : rl_tokenizer_load(recipe->model.path, &s->tokenizer, err);
+    status = gguf != NULL
+                 ? rl_tokenizer_from_gguf(gguf, &s->tokenizer, err)
+                 : rl_tokenizer_load(rl_checkpoint_path(s->checkpoint), &s->tokenizer, err);
     if (status == RL_OK &&
         rl_tokenizer_vocab(s->tokenizer) > rl_checkpoint_config(s->checkpoint)->vocab) {
         status = rl_fail(err, RL_BAD_RECIPE, "tokenizer of '%s' has %d tokens, the model only %d",
@@ -215,6 +234,7 @@ static rl_status open_compute(setup *s, rl_err *err) {
 
 rl_status setup_open_heavy(setup *s, rl_err *err) {
     const rl_recipe *recipe = s->recipe;
+    rl_policy_opts opts = {.trains = !s->measures_only, .adapter = s->adapter};
     int32_t n_waiters = rl_cpu_count();
     rl_status status = RL_OK;
     if (runs_tests(recipe)) {
@@ -234,7 +254,7 @@ rl_status setup_open_heavy(setup *s, rl_err *err) {
         status = open_compute(s, err);
     }
     if (status == RL_OK) {
-        status = rl_policy_open(s->checkpoint, s->backend, !s->measures_only, &s->policy, err);
+        status = rl_policy_open(s->checkpoint, s->backend, &opts, &s->policy, err);
     }
     if (status == RL_OK) {
         rl_policy_limit_ids(s->policy, rl_tokenizer_vocab(s->tokenizer));
@@ -277,6 +297,7 @@ void setup_close(setup *s) {
     rl_sandbox_close(s->sandbox);
     rl_chat_free(s->chat);
     rl_tokenizer_free(s->tokenizer);
+    rl_adapter_close(s->adapter);
     rl_checkpoint_close(s->checkpoint);
     rl_dataset_free(s->eval);
     rl_arena_free(s->arena);

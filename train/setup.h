@@ -18,6 +18,7 @@ struct setup {
     void *objective_self;
     rl_dataset *eval; // NULL without data.eval
     rl_checkpoint *checkpoint;
+    rl_adapter *adapter; // NULL: none
     rl_tokenizer *tokenizer;
     rl_chat *chat;
     int32_t *stop; // ids that end a completion

@@ -189,8 +189,7 @@ static rl_status evaluate(rl_trainer *t, int64_t step, rl_err *err) {
 
 static rl_status save(rl_trainer *t, int64_t step, rl_err *err) {
     report_phase(&t->report, "saving");
-    return rl_run_dir_checkpoint(t->dir, step, t->setup.checkpoint,
-                                 rl_policy_params(t->setup.policy), t->setup.backend,
+    return rl_run_dir_checkpoint(t->dir, step, t->setup.checkpoint, t->setup.policy,
                                  t->recipe->run.save_dtype, err);
 }
 

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "rl/tensor/tensor.h"
 #include "tensor/cpu/back_kern.h"
 #include "tensor/cpu/cpu_ops.h"
 
@@ -56,7 +57,7 @@ void rl_cpu_rms_norm_back(rl_backend *be, rl_tensor d_in, rl_tensor d_weight, rl
     norm_job job = {
         .kern = rl_back_kern_of(cpu->kernels),
         .d_in = rl_cpu_f32(d_in),
-        .d_weight = rl_cpu_f32(d_weight),
+        .d_weight = rl_tensor_is_null(d_weight) ? NULL : rl_cpu_f32(d_weight),
         .d_out = rl_cpu_f32(d_out),
         .in = rl_cpu_f32(in),
         .weight = rl_cpu_f32(weight),
@@ -76,6 +77,8 @@ void rl_cpu_rms_norm_back(rl_backend *be, rl_tensor d_in, rl_tensor d_weight, rl
     job.n_blocks = (job.n_rows + job.block_rows - 1) / job.block_rows;
     job.partial = rl_cpu_scratch(cpu, (size_t)(job.n_blocks * job.width) * sizeof(float));
     rl_pool_run(cpu->pool, job.n_blocks, 1, norm_blocks, &job);
-    rl_pool_run(cpu->pool, (job.width + COLUMNS - 1) / COLUMNS, 1, add_blocks, &job);
+    if (job.d_weight != NULL) {
+        rl_pool_run(cpu->pool, (job.width + COLUMNS - 1) / COLUMNS, 1, add_blocks, &job);
+    }
     rl_cpu_scratch_rewind(cpu, mark);
 }

@@ -39,13 +39,14 @@ static void must(rl_status status, const rl_err *err) {
 
 static void open_bench(bench *b, const char *path) {
     const rl_model_config *config;
+    rl_policy_opts opts = {.trains = true};
     int64_t qkv, mixed;
     rl_err err;
     int32_t t;
     must(rl_pool_new(b->n_threads, true, &b->pool, &err), &err);
     must(rl_cpu_open(b->kernels, b->pool, &b->be, &err), &err);
     must(rl_checkpoint_open(path, &b->checkpoint, &err), &err);
-    must(rl_policy_open(b->checkpoint, b->be, true, &b->policy, &err), &err);
+    must(rl_policy_open(b->checkpoint, b->be, &opts, &b->policy, &err), &err);
     config = rl_policy_config(b->policy);
     mixed = (int64_t)config->n_heads * config->head_dim;
     qkv = mixed + 2 * (int64_t)config->n_kv_heads * config->head_dim;

@@ -286,6 +286,35 @@ static void test_families(void **state) {
     }
 }
 
+/* The same with an adapter on every matrix, which takes part in every product. */
+static void test_adapters(void **state) {
+    static const char *const names[] = {"llama", "qwen2"};
+    static const int32_t batches[] = {1, 4, 64};
+    (void)state;
+    for (size_t i = 0; i < RL_COUNT(names); i++) {
+        rl_arena *arena = rl_arena_new(0);
+        char *folder = stretched(names[i], arena), *from, *config, *base;
+        size_t len;
+        rl_err err;
+        from =
+            rl_arena_strdup(arena, rl_golden(rl_arena_printf(arena, "models/lora-%s", names[i])));
+        assert_ok(rl_fs_read(rl_path_join(arena, from, "adapter_config.json"), arena, &config, &len,
+                             &err));
+        base = strstr(config, "../"); // the model lies in the same folder now
+        assert_non_null(base);
+        memset(base, '/', 3 + strlen(names[i]));
+        base[0] = '.';
+        assert_ok(
+            rl_fs_write(rl_path_join(arena, folder, "adapter_config.json"), config, len, &err));
+        assert_ok(rl_fs_copy(rl_path_join(arena, from, "adapter_model.safetensors"),
+                             rl_path_join(arena, folder, "adapter_model.safetensors"), &err));
+        check_config(folder, RL_KERNELS_AUTO, 2, batches, RL_COUNT(batches), true, true);
+        check_config(folder, RL_KERNELS_REF, 1, batches, 1, true, false);
+        rl_test_drop(folder);
+        rl_arena_free(arena);
+    }
+}
+
 /* Completions of several pages that grow side by side, so that a node's pages are not neighbours;
  * and their continuation, which reads them all. */
 static void test_interleaved_pages(void **state) {
@@ -417,10 +446,9 @@ static void test_gradient_splits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_interleaved_pages),
-        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_interleaved_pages), cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_gradient_splits), // uses what the one before sampled
-        cmocka_unit_test(test_families),
+        cmocka_unit_test(test_families),          cmocka_unit_test(test_adapters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

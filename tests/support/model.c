@@ -4,15 +4,24 @@
 
 void rl_test_model_open(rl_test_model *model, const char *path, rl_kernels kernels,
                         int32_t n_threads, bool trains) {
+    rl_policy_opts opts = {.trains = trains};
+    rl_test_model_open_as(model, path, kernels, n_threads, &opts);
+}
+
+void rl_test_model_open_as(rl_test_model *model, const char *path, rl_kernels kernels,
+                           int32_t n_threads, const rl_policy_opts *opts) {
+    rl_policy_opts with_adapter = *opts;
     rl_err err;
     assert_ok(rl_pool_new(n_threads, true, &model->pool, &err));
     assert_ok(rl_cpu_open(kernels, model->pool, &model->be, &err));
-    assert_ok(rl_checkpoint_open(path, &model->checkpoint, &err));
-    assert_ok(rl_policy_open(model->checkpoint, model->be, trains, &model->policy, &err));
+    assert_ok(rl_adapted_open(path, NULL, &model->checkpoint, &model->adapter, &err));
+    with_adapter.adapter = model->adapter;
+    assert_ok(rl_policy_open(model->checkpoint, model->be, &with_adapter, &model->policy, &err));
 }
 
 void rl_test_model_close(rl_test_model *model) {
     rl_policy_free(model->policy);
+    rl_adapter_close(model->adapter);
     rl_checkpoint_close(model->checkpoint);
     rl_cpu_close(model->be);
     rl_pool_free(model->pool);

@@ -13,12 +13,16 @@ typedef struct rl_test_model {
     rl_pool *pool;
     rl_backend *be;
     rl_checkpoint *checkpoint;
+    rl_adapter *adapter; // NULL: none
     rl_policy *policy;
 } rl_test_model;
 
-/* Fails the test when it cannot be opened. One at a time: a process holds one CPU backend. */
+/* A checkpoint, or the folder of an adapter. Fails the test when it cannot be opened. One at a
+ * time: a process holds one CPU backend. */
 void rl_test_model_open(rl_test_model *model, const char *path, rl_kernels kernels,
                         int32_t n_threads, bool trains);
+void rl_test_model_open_as(rl_test_model *model, const char *path, rl_kernels kernels,
+                           int32_t n_threads, const rl_policy_opts *opts);
 void rl_test_model_close(rl_test_model *model);
 
 /* A golden tensor in the arena; fails the test when it is absent or of another type. */

@@ -351,9 +351,9 @@ static bool speaks_of_a_path(const char *doc) {
 }
 
 static void expect_paths(const rl_recipe *r, const char *base) {
-    const char *const got[] = {r->run.dir,   r->model.path,     r->data.train,
-                               r->data.eval, r->data.eval_loss, r->sandbox.python};
-    static const char *const given[] = {"r", "m", "t", "e", "l", "p"};
+    const char *const got[] = {r->run.dir,        r->model.path,     r->data.train,   r->data.eval,
+                               r->data.eval_loss, r->sandbox.python, r->model.adapter};
+    static const char *const given[] = {"r", "m", "t", "e", "l", "p", "a"};
     for (size_t i = 0; i < RL_COUNT(got); i++) {
         assert_string_equal(got[i], rl_path_join(r->arena, base, given[i]));
     }
@@ -362,18 +362,15 @@ static void expect_paths(const rl_recipe *r, const char *base) {
 // Every key that holds a path is absolute after loading, however it was given.
 static void every_path_resolves(void **state) {
     static const char written[] =
-        "{\"run\": {\"dir\": \"r\"}, \"model\": {\"path\": \"m\"}, "
+        "{\"run\": {\"dir\": \"r\"}, \"model\": {\"path\": \"m\", \"adapter\": \"a\"}, "
         "\"data\": {\"train\": \"t\", \"eval\": \"e\","
         " \"eval_loss\": \"l\"}, "
         "\"sandbox\": {\"python\": \"p\"}," REWARDS ", \"algo\": {\"name\": \"sft\"}}";
-    static const char *const keys[] = {"run.dir=r",
-                                       "model.path=m",
-                                       "data.train=t",
-                                       "data.eval=e",
-                                       "data.eval_loss=l",
-                                       "sandbox.python=p",
-                                       "algo={\"name\": \"sft\"}"};
-    static const char *const wholes[] = {"run={\"dir\": \"r\"}", "model={\"path\": \"m\"}",
+    static const char *const keys[] = {
+        "run.dir=r",   "model.path=m",     "model.adapter=a",  "data.train=t",
+        "data.eval=e", "data.eval_loss=l", "sandbox.python=p", "algo={\"name\": \"sft\"}"};
+    static const char *const wholes[] = {"run={\"dir\": \"r\"}",
+                                         "model={\"path\": \"m\", \"adapter\": \"a\"}",
                                          "data={\"train\": \"t\", \"eval\": \"e\", "
                                          "\"eval_loss\": \"l\"}",
                                          "algo={\"name\": \"sft\"}", "sandbox={\"python\": \"p\"}"};
@@ -391,13 +388,13 @@ static void every_path_resolves(void **state) {
     load(&r, GOOD, wholes, RL_COUNT(wholes));
     expect_paths(&r, cwd);
     rl_recipe_release(&r);
-    for (size_t i = 0; i < n_plain_sections; i++) { // no seventh key is of this kind
+    for (size_t i = 0; i < n_plain_sections; i++) { // no eighth key is of this kind
         const rl_section *section = plain_sections[i].section;
         for (size_t k = 0; k < section->n_keys; k++) {
             n += section->keys[k].type == RL_KEY_TEXT && speaks_of_a_path(section->keys[k].doc);
         }
     }
-    assert_int_equal(n, 6);
+    assert_int_equal(n, 7);
 }
 
 static void an_empty_path_stays_empty(void **state) {

@@ -15,6 +15,7 @@ typedef enum rl_rng_purpose {
     RL_RNG_SHUFFLE, // order of the data set; step = epoch, index = place
     RL_RNG_INIT,    // initial weights; problem = number of the tensor, index = element
     RL_RNG_TEST,    // property tests and generated inputs
+    RL_RNG_ADAPTER, // initial adapters; problem = number of the tensor they adapt, index = element
 } rl_rng_purpose;
 
 typedef struct rl_rng {

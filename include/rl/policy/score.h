@@ -30,6 +30,12 @@ rl_status rl_policy_score(rl_policy *policy, const rl_segment *segment, int32_t 
                           double temperature, double *logp, double *entropy,
                           rl_err *err) RL_MUST_USE;
 
+/* The same without the policy's adapter: the bits of the model alone, which a run with an adapter
+ * takes for its reference. A policy without an adapter has no such reference. */
+rl_status rl_policy_score_reference(rl_policy *policy, const rl_segment *segment,
+                                    int32_t n_segments, double temperature, double *logp,
+                                    double *entropy, rl_err *err) RL_MUST_USE;
+
 /*
  * Forward and backward in one pass: adds to every parameter's gradient that of sum(d_logp * logp) +
  * sum(d_entropy * entropy). d_entropy may be NULL. Also reports the logp and entropy of this

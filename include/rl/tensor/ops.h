@@ -37,7 +37,7 @@ void rl_op_embed_back(rl_backend *be, rl_tensor d_table, rl_tensor d_out, rl_ten
  */
 void rl_op_rms_norm(rl_backend *be, rl_tensor out, rl_tensor rstd, rl_tensor in, rl_tensor weight,
                     float eps);
-/* Adds to d_in and to d_weight; d_in is none of the others. */
+/* Adds to d_in and to d_weight, which may be null; d_in is none of the others. */
 void rl_op_rms_norm_back(rl_backend *be, rl_tensor d_in, rl_tensor d_weight, rl_tensor d_out,
                          rl_tensor in, rl_tensor weight, rl_tensor rstd);
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "rl/algos/algo.h"
+#include "rl/policy/lora.h"
 #include "rl/policy/optim.h"
 #include "rl/rewards/verifier.h"
 #include "rl/rollout/dataset.h"
@@ -32,6 +33,7 @@ typedef enum rl_model_init { RL_MODEL_INIT_WEIGHTS, RL_MODEL_INIT_RANDOM } rl_mo
 typedef struct rl_model_opts {
     const char *path;
     rl_model_init init;
+    const char *adapter; // "": none
 } rl_model_opts;
 
 /* How the forward holds its weights. */
@@ -66,6 +68,7 @@ typedef struct rl_recipe {
     const char *why;  // what the recipe is for, from its "why" key; "" when absent
     rl_run_opts run;
     rl_model_opts model;
+    rl_lora_opts lora;
     rl_data_opts data;
     rl_rollout_opts rollout;
     rl_optim_opts optim;

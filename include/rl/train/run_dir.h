@@ -11,7 +11,7 @@
 
 #include "rl/core/arena.h"
 #include "rl/core/str.h"
-#include "rl/policy/hf.h"
+#include "rl/policy/policy.h"
 
 typedef struct rl_run_dir rl_run_dir;
 
@@ -39,11 +39,11 @@ rl_status rl_run_dir_file(rl_run_dir *dir, const char *name, const rl_str *text,
                           rl_err *err) RL_MUST_USE;
 
 /*
- * checkpoint-<step>: a complete Hugging Face folder, written aside, synced, renamed and finished by
+ * checkpoint-<step>: what rl_policy_save writes, aside, synced, renamed and finished by
  * an empty file DONE. Replaces a folder of the same step that lacks DONE.
  */
 rl_status rl_run_dir_checkpoint(rl_run_dir *dir, int64_t step, const rl_checkpoint *source,
-                                const rl_params *params, rl_backend *be, rl_save_dtype dtype,
+                                const rl_policy *policy, rl_save_dtype dtype,
                                 rl_err *err) RL_MUST_USE;
 
 #endif
