@@ -1,5 +1,6 @@
 #include "cli/args.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 
 const char *args_usage(void) {
     return "usage: rl-train RECIPE [--set SECTION.KEY=VALUE]... [--dry-run] [--overwrite]\n"
+           "       rl-train sample MODEL [PROMPT] [--raw] [--temperature X] [--n N] ...\n"
            "       rl-train score MODEL --in FILE [--threads N] [--kernels auto|ref|avx2|avx512]\n"
            "       rl-train export MODEL OUT [--dtype f32|bf16]\n"
            "       rl-train eval RECIPE [--set SECTION.KEY=VALUE]... [--json]\n"
@@ -20,6 +22,18 @@ const char *args_usage(void) {
            "  --dry-run    show the resolved recipe, the first prompt and the budget; write "
            "nothing\n"
            "  --overwrite  replace the run that 'run.dir' holds\n"
+           "  sample       complete PROMPT, or standard input, and write the text as it comes: as "
+           "a\n"
+           "               user's message through the chat template, or with --raw as it stands\n"
+           "                 --system TEXT       system message before it\n"
+           "                 --temperature X     1 unless given; 0 takes the likeliest token\n"
+           "                 --top-k N --top-p X --min-p X   draw from the likeliest tokens only\n"
+           "                 --max-tokens N      length limit, 256 unless given\n"
+           "                 --stop TEXT         end before this text; may be repeated\n"
+           "                 --n N --seed N      how many completions, and of which random stream\n"
+           "                 --logprobs          one JSON line a completion, with ids and natural\n"
+           "                                     logs at that temperature, before filters\n"
+           "                 --threads N --kernels NAME   as for score\n"
            "  score        log-probs and entropies of given token ids: JSON lines {\"ids\": [..]} "
            "in,\n"
            "               {\"logprobs\": [..], \"entropy\": [..]} out: natural logs at "
@@ -48,7 +62,9 @@ typedef enum option_kind {
     OPTION_FLAG,
     OPTION_TEXT,
     OPTION_SET,
+    OPTION_STOP,
     OPTION_COUNT,
+    OPTION_REAL,
     OPTION_COMMAND
 } option_kind;
 
@@ -58,25 +74,39 @@ typedef struct option {
     size_t offset;    // of the field in args
     unsigned allowed; // commands, as bits
     command command;  // for OPTION_COMMAND
+    double min, max;  // for OPTION_COUNT and OPTION_REAL
 } option;
 
 #define FOR(name) (1u << COMMAND_##name)
 
+#define OF_SAMPLE(name) offsetof(args, sample.name), FOR(SAMPLE)
+
 static const option options[] = {
-    {"--set", OPTION_SET, 0, FOR(TRAIN) | FOR(EVAL), 0},
-    {"--dry-run", OPTION_FLAG, offsetof(args, dry_run), FOR(TRAIN), 0},
-    {"--overwrite", OPTION_FLAG, offsetof(args, overwrite), FOR(TRAIN), 0},
-    {"--resume", OPTION_FLAG, offsetof(args, resume), FOR(TRAIN), 0},
-    {"--in", OPTION_TEXT, offsetof(args, in), FOR(SCORE) | FOR(RENDER) | FOR(TOKENIZE), 0},
-    {"--kernels", OPTION_TEXT, offsetof(args, kernels), FOR(SCORE), 0},
-    {"--threads", OPTION_COUNT, offsetof(args, threads), FOR(SCORE), 0},
-    {"--dtype", OPTION_TEXT, offsetof(args, dtype), FOR(EXPORT), 0},
-    {"--json", OPTION_FLAG, offsetof(args, json), FOR(EVAL), 0},
-    {"--markdown", OPTION_FLAG, offsetof(args, markdown), FOR(HELP_RECIPE), 0},
-    {"--help", OPTION_COMMAND, 0, ~0u, COMMAND_HELP},
-    {"-h", OPTION_COMMAND, 0, ~0u, COMMAND_HELP},
-    {"--help-recipe", OPTION_COMMAND, 0, ~0u, COMMAND_HELP_RECIPE},
-    {"--version", OPTION_COMMAND, 0, ~0u, COMMAND_VERSION},
+    {"--set", OPTION_SET, 0, FOR(TRAIN) | FOR(EVAL), 0, 0, 0},
+    {"--dry-run", OPTION_FLAG, offsetof(args, dry_run), FOR(TRAIN), 0, 0, 0},
+    {"--overwrite", OPTION_FLAG, offsetof(args, overwrite), FOR(TRAIN), 0, 0, 0},
+    {"--resume", OPTION_FLAG, offsetof(args, resume), FOR(TRAIN), 0, 0, 0},
+    {"--in", OPTION_TEXT, offsetof(args, in), FOR(SCORE) | FOR(RENDER) | FOR(TOKENIZE), 0, 0, 0},
+    {"--kernels", OPTION_TEXT, offsetof(args, kernels), FOR(SCORE) | FOR(SAMPLE), 0, 0, 0},
+    {"--threads", OPTION_COUNT, offsetof(args, threads), FOR(SCORE) | FOR(SAMPLE), 0, 1, 1024},
+    {"--raw", OPTION_FLAG, OF_SAMPLE(raw), 0, 0, 0},
+    {"--system", OPTION_TEXT, OF_SAMPLE(system), 0, 0, 0},
+    {"--temperature", OPTION_REAL, OF_SAMPLE(temperature), 0, 0, 100},
+    {"--top-k", OPTION_COUNT, OF_SAMPLE(top_k), 0, 0, INT32_MAX},
+    {"--top-p", OPTION_REAL, OF_SAMPLE(top_p), 0, 1e-9, 1},
+    {"--min-p", OPTION_REAL, OF_SAMPLE(min_p), 0, 0, 1},
+    {"--max-tokens", OPTION_COUNT, OF_SAMPLE(max_tokens), 0, 1, 1 << 24},
+    {"--stop", OPTION_STOP, 0, FOR(SAMPLE), 0, 0, 0},
+    {"--n", OPTION_COUNT, OF_SAMPLE(n), 0, 1, 1 << 16},
+    {"--seed", OPTION_COUNT, OF_SAMPLE(seed), 0, 0, INT32_MAX},
+    {"--logprobs", OPTION_FLAG, OF_SAMPLE(logprobs), 0, 0, 0},
+    {"--dtype", OPTION_TEXT, offsetof(args, dtype), FOR(EXPORT), 0, 0, 0},
+    {"--json", OPTION_FLAG, offsetof(args, json), FOR(EVAL), 0, 0, 0},
+    {"--markdown", OPTION_FLAG, offsetof(args, markdown), FOR(HELP_RECIPE), 0, 0, 0},
+    {"--help", OPTION_COMMAND, 0, ~0u, COMMAND_HELP, 0, 0},
+    {"-h", OPTION_COMMAND, 0, ~0u, COMMAND_HELP, 0, 0},
+    {"--help-recipe", OPTION_COMMAND, 0, ~0u, COMMAND_HELP_RECIPE, 0, 0},
+    {"--version", OPTION_COMMAND, 0, ~0u, COMMAND_VERSION, 0, 0},
 };
 enum { N_OPTIONS = sizeof options / sizeof options[0] };
 
@@ -101,10 +131,21 @@ static rl_status unknown(const char *arg, rl_err *err) {
                          arg);
 }
 
+static rl_status read_number(const option *o, const char *value, double *out, rl_err *err) {
+    char *end;
+    *out = o->kind == OPTION_COUNT ? (double)strtol(value, &end, 10) : strtod(value, &end);
+    if (*end != '\0' || end == value || !(*out >= o->min && *out <= o->max)) {
+        return rl_fail(err, RL_BAD_RECIPE, "'%s' wants a number from %.15g to %.15g, not '%s'",
+                       o->name, o->min, o->max, value);
+    }
+    return RL_OK;
+}
+
 // value is NULL for options that take none.
 static rl_status apply(const option *o, const char *value, args *out, rl_err *err) {
-    char *field = (char *)out + o->offset, *end;
-    long n;
+    char *field = (char *)out + o->offset;
+    double number = 0;
+    rl_status status = RL_OK;
     switch (o->kind) {
     case OPTION_FLAG:
         *(bool *)field = true;
@@ -115,29 +156,31 @@ static rl_status apply(const option *o, const char *value, args *out, rl_err *er
     case OPTION_SET:
         out->set[out->n_set++] = value;
         break;
+    case OPTION_STOP:
+        out->sample.stop[out->sample.n_stop++] = value;
+        break;
     case OPTION_COUNT:
-        n = strtol(value, &end, 10);
-        if (*end != '\0' || end == value || n < 1 || n > 1024) {
-            return rl_fail(err, RL_BAD_RECIPE, "'%s' wants a number from 1 to 1024, not '%s'",
-                           o->name, value);
-        }
-        *(int *)(void *)field = (int)n;
+        status = read_number(o, value, &number, err);
+        *(int *)(void *)field = status == RL_OK ? (int)number : 0;
+        break;
+    case OPTION_REAL:
+        status = read_number(o, value, &number, err);
+        memcpy(field, &number, sizeof number);
         break;
     case OPTION_COMMAND:
         out->command = o->command;
         break;
     }
-    return RL_OK;
+    return status;
 }
 
 // "--name=value" and "--name value" are the same.
-static rl_status read_option(int argc, char **argv, int *i, args *out, unsigned *seen,
+static rl_status read_option(int argc, char **argv, int *i, args *out, uint64_t *seen,
                              rl_err *err) {
     const char *arg = argv[*i], *equals = strchr(arg, '=');
     const option *o = find(arg, equals != NULL ? (size_t)(equals - arg) : strlen(arg));
     const char *value = equals != NULL ? equals + 1 : NULL;
-    bool takes =
-        o != NULL && (o->kind == OPTION_TEXT || o->kind == OPTION_SET || o->kind == OPTION_COUNT);
+    bool takes = o != NULL && o->kind != OPTION_FLAG && o->kind != OPTION_COMMAND;
     if (o == NULL) {
         return unknown(arg, err);
     }
@@ -150,16 +193,38 @@ static rl_status read_option(int argc, char **argv, int *i, args *out, unsigned 
         }
         value = argv[++*i];
     }
-    *seen |= 1u << (o - options);
+    *seen |= (uint64_t)1 << (o - options);
     return apply(o, value, out, err);
 }
 
-static rl_status check(const args *a, unsigned seen, rl_err *err) {
-    static const char *const names[] = {"training",      "score",    "export", "eval",
-                                        "render",        "tokenize", "doctor", "--help",
-                                        "--help-recipe", "--version"};
-    const unsigned with_subject =
-        FOR(TRAIN) | FOR(SCORE) | FOR(EXPORT) | FOR(EVAL) | FOR(RENDER) | FOR(TOKENIZE);
+static rl_status check_sample(const args *a, rl_err *err) {
+    const sample_args *s = &a->sample;
+    if (a->subject == NULL) {
+        return rl_fail(err, RL_BAD_RECIPE, "sample wants a model");
+    }
+    if (s->temperature != 0 && s->temperature < 1e-3) {
+        return rl_fail(err, RL_BAD_RECIPE,
+                       "'--temperature' is %g; take 0 for the likeliest token, or at least 0.001",
+                       s->temperature);
+    }
+    if (s->raw && s->system != NULL) {
+        return rl_fail(err, RL_BAD_RECIPE,
+                       "'--system' is a message of a conversation, and '--raw' has none");
+    }
+    for (size_t i = 0; i < s->n_stop; i++) {
+        if (s->stop[i][0] == '\0') {
+            return rl_fail(err, RL_BAD_RECIPE, "'--stop' wants a text that is not empty");
+        }
+    }
+    return RL_OK;
+}
+
+static rl_status check(const args *a, uint64_t seen, rl_err *err) {
+    static const char *const names[] = {"training", "sample",        "score",    "export",
+                                        "eval",     "render",        "tokenize", "doctor",
+                                        "--help",   "--help-recipe", "--version"};
+    const unsigned with_subject = FOR(TRAIN) | FOR(SAMPLE) | FOR(SCORE) | FOR(EXPORT) | FOR(EVAL) |
+                                  FOR(RENDER) | FOR(TOKENIZE);
     bool bare = (with_subject >> a->command & 1) == 0;
     for (size_t i = 0; i < N_OPTIONS; i++) {
         if ((seen >> i & 1) != 0 && (options[i].allowed >> a->command & 1) == 0) {
@@ -172,11 +237,13 @@ static rl_status check(const args *a, unsigned seen, rl_err *err) {
                        names[a->command], a->subject);
     }
     if (a->command == COMMAND_TRAIN && a->subject == NULL) {
-        return rl_fail(err, RL_BAD_RECIPE,
-                       "no recipe given; try rl-train recipes/murphy.json");
+        return rl_fail(err, RL_BAD_RECIPE, "no recipe given; try rl-train recipes/murphy.json");
     }
     if (a->command == COMMAND_SCORE && (a->subject == NULL || a->in == NULL)) {
         return rl_fail(err, RL_BAD_RECIPE, "score wants a model and --in FILE");
+    }
+    if (a->command == COMMAND_SAMPLE) {
+        return check_sample(a, err);
     }
     if (a->command == COMMAND_EVAL && a->subject == NULL) {
         return rl_fail(err, RL_BAD_RECIPE, "eval wants a recipe, whose model it measures");
@@ -196,9 +263,10 @@ static bool read_command(const char *arg, args *out) {
     static const struct {
         const char *name;
         command command;
-    } rows[] = {{"score", COMMAND_SCORE},       {"export", COMMAND_EXPORT},
-                {"eval", COMMAND_EVAL},         {"render", COMMAND_RENDER},
-                {"tokenize", COMMAND_TOKENIZE}, {"doctor", COMMAND_DOCTOR}};
+    } rows[] = {{"sample", COMMAND_SAMPLE}, {"score", COMMAND_SCORE},
+                {"export", COMMAND_EXPORT}, {"eval", COMMAND_EVAL},
+                {"render", COMMAND_RENDER}, {"tokenize", COMMAND_TOKENIZE},
+                {"doctor", COMMAND_DOCTOR}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (strcmp(arg, rows[i].name) == 0) {
             out->command = out->command == COMMAND_TRAIN ? rows[i].command : out->command;
@@ -211,6 +279,8 @@ static bool read_command(const char *arg, args *out) {
 static rl_status read_plain(const char *arg, args *out, rl_err *err) {
     if (out->subject == NULL) {
         out->subject = arg;
+    } else if (out->command == COMMAND_SAMPLE && out->prompt == NULL) {
+        out->prompt = arg;
     } else if (out->command == COMMAND_EXPORT && out->out == NULL) {
         out->out = arg;
     } else {
@@ -221,9 +291,12 @@ static rl_status read_plain(const char *arg, args *out, rl_err *err) {
 }
 
 rl_status args_parse(int argc, char **argv, args *out, rl_err *err) {
-    unsigned seen = 0;
+    uint64_t seen = 0;
     bool plain_only = false, first = true;
     rl_status status = RL_OK;
+    out->sample.temperature = 1;
+    out->sample.n = 1;
+    out->sample.max_tokens = 256;
     for (int i = 1; i < argc && status == RL_OK; i++) {
         if (!plain_only && strcmp(argv[i], "--") == 0) {
             plain_only = true;

@@ -9,6 +9,7 @@
 
 typedef enum command {
     COMMAND_TRAIN,
+    COMMAND_SAMPLE,
     COMMAND_SCORE,
     COMMAND_EXPORT,
     COMMAND_EVAL,
@@ -20,9 +21,20 @@ typedef enum command {
     COMMAND_VERSION
 } command;
 
+/* Options of sample. */
+typedef struct sample_args {
+    const char *system; // NULL: none given
+    const char **stop;  // [n_stop] room for one an argument
+    size_t n_stop;
+    double temperature, top_p, min_p;
+    int top_k, n, max_tokens, seed;
+    bool raw, logprobs;
+} sample_args;
+
 typedef struct args {
     command command;
     const char *subject; // RECIPE of train and eval, MODEL of the others
+    const char *prompt;  // of sample; NULL or "-" is standard input
     const char *out;     // OUT of export
     const char **set;    // [n_set] "section.key=value"; room for one an argument
     size_t n_set;
@@ -31,9 +43,11 @@ typedef struct args {
     const char *dtype; // of export
     int threads;       // 0 for one per processor
     bool dry_run, overwrite, resume, markdown, json;
+    sample_args sample;
 } args;
 
-/* out->set must have room for argc entries. A mistake is RL_BAD_RECIPE with its sentence. */
+/* out->set and out->sample.stop must have room for argc entries; the rest is zero. A mistake is
+ * RL_BAD_RECIPE with its sentence. */
 rl_status args_parse(int argc, char **argv, args *out, rl_err *err) RL_MUST_USE;
 const char *args_usage(void);
 

@@ -13,6 +13,7 @@ enum exit_code {
 };
 
 int command_train(const args *a);
+int command_sample(const args *a);
 int command_score(const args *a);
 int command_export(const args *a);
 int command_eval(const args *a);

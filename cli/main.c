@@ -17,6 +17,8 @@ static int dispatch(const args *a) {
     switch (a->command) {
     case COMMAND_TRAIN:
         return command_train(a);
+    case COMMAND_SAMPLE:
+        return command_sample(a);
     case COMMAND_SCORE:
         return command_score(a);
     case COMMAND_EXPORT:
@@ -62,6 +64,7 @@ int main(int argc, char **argv) {
     // A file-size limit is an error to report, not a reason to die.
     signal(SIGXFSZ, SIG_IGN);
     a.set = rl_alloc((size_t)argc, sizeof *a.set);
+    a.sample.stop = rl_alloc((size_t)argc, sizeof *a.sample.stop);
     if (args_parse(argc, argv, &a, &err) == RL_OK) {
         code = finish_output(&a, dispatch(&a));
     } else {
@@ -69,5 +72,6 @@ int main(int argc, char **argv) {
         code = EXIT_USER;
     }
     rl_free(a.set);
+    rl_free(a.sample.stop);
     return code;
 }

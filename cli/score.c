@@ -5,68 +5,22 @@
 #include <string.h>
 
 #include "cli/commands.h"
-#include "rl/core/alloc.h"
+#include "cli/model.h"
 #include "rl/core/fs.h"
 #include "rl/core/json.h"
 #include "rl/core/log.h"
-#include "rl/core/pool.h"
-#include "rl/tensor/cpu.h"
 
 // What scoring needs open at once.
 typedef struct scorer {
-    rl_pool *pool;
-    rl_backend *backend;
-    rl_checkpoint *checkpoint;
-    rl_policy *policy;
+    model model;
     rl_arena *arena;
     const char *file;
 } scorer;
 
-static rl_status find_kernels(const char *name, rl_kernels *out, rl_err *err) {
-    *out = RL_KERNELS_AUTO;
-    for (int i = 0; name != NULL && rl_kernels_names[i] != NULL; i++) {
-        if (strcmp(rl_kernels_names[i], name) == 0) {
-            *out = (rl_kernels)i;
-            return RL_OK;
-        }
-    }
-    return name == NULL ? RL_OK
-                        : rl_fail(err, RL_BAD_RECIPE,
-                                  "unknown kernels '%s'; known: auto, ref, avx2, avx512", name);
-}
-
-static rl_status open_scorer(const args *a, scorer *s, rl_err *err) {
-    rl_kernels kernels;
-    rl_status status = find_kernels(a->kernels, &kernels, err);
-    s->arena = rl_arena_new(0);
-    s->file = a->in;
-    if (status == RL_OK) {
-        status = rl_checkpoint_open(a->subject, &s->checkpoint, err);
-    }
-    if (status == RL_OK) {
-        status = rl_pool_new(a->threads > 0 ? a->threads : rl_cpu_count(), true, &s->pool, err);
-    }
-    if (status == RL_OK) {
-        status = rl_cpu_open(kernels, s->pool, &s->backend, err);
-    }
-    if (status == RL_OK) {
-        status = rl_policy_open(s->checkpoint, s->backend, NULL, &s->policy, err);
-    }
-    return status;
-}
-
-static void close_scorer(scorer *s) {
-    rl_policy_free(s->policy);
-    rl_cpu_close(s->backend);
-    rl_pool_free(s->pool);
-    rl_checkpoint_close(s->checkpoint);
-    rl_arena_free(s->arena);
-}
-
 static rl_status read_ids(const scorer *s, const rl_json *record, int64_t line, int32_t **out,
                           int32_t *n_out, rl_err *err) {
     const rl_json *ids = rl_json_get(record, "ids");
-    const rl_model_config *config = rl_policy_config(s->policy);
+    const rl_model_config *config = rl_checkpoint_config(s->model.checkpoint);
     int32_t n = 0;
     if (ids == NULL || rl_json_type_of(ids) != RL_JSON_LIST || rl_json_count(ids) == 0) {
         return rl_fail(err, RL_BAD_RECIPE, "'%s', line %lld: no list 'ids' of token ids", s->file,
@@ -112,7 +66,8 @@ static rl_status score_line(scorer *s, const char *text, size_t text_len, int64_
         double *logp = rl_arena_alloc(s->arena, (size_t)n, sizeof *logp);
         double *entropy = rl_arena_alloc(s->arena, (size_t)n, sizeof *entropy);
         rl_segment whole = {.parent = -1, .n_tokens = n, .token = ids, .wanted = true};
-        status = n > 1 ? rl_policy_score(s->policy, &whole, 1, 1.0, logp, entropy, err) : RL_OK;
+        status =
+            n > 1 ? rl_policy_score(s->model.policy, &whole, 1, 1.0, logp, entropy, err) : RL_OK;
         if (status == RL_OK) {
             rl_str out = {0};
             rl_str_append(&out, "{");
@@ -149,13 +104,19 @@ static rl_status score_file(scorer *s, rl_err *err) {
 int command_score(const args *a) {
     scorer s = {0};
     rl_err err = {""};
-    rl_status status = open_scorer(a, &s, &err);
+    rl_status status = model_open(a, &s.model, &err);
+    s.arena = rl_arena_new(0);
+    s.file = a->in;
+    if (status == RL_OK) {
+        status = model_open_weights(a, &s.model, &err);
+    }
     if (status == RL_OK) {
         status = score_file(&s, &err);
     }
     if (status != RL_OK) {
         rl_log(RL_LOG_ERROR, "%s", err.text);
     }
-    close_scorer(&s);
+    model_close(&s.model);
+    rl_arena_free(s.arena);
     return status == RL_OK ? EXIT_DONE : EXIT_USER;
 }

@@ -1,5 +1,7 @@
 #include "cli/shared.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -74,4 +76,34 @@ bool terminal_has_utf8(void) {
         }
     }
     return false;
+}
+
+rl_status read_input(const char *path, rl_arena *arena, char **out, size_t *out_len, rl_err *err) {
+    rl_str text = {0};
+    char piece[4096];
+    size_t n;
+    rl_status status = RL_OK;
+    if (path != NULL && strcmp(path, "-") != 0) {
+        return rl_fs_read(path, arena, out, out_len, err);
+    }
+    errno = 0;
+    while ((n = fread(piece, 1, sizeof piece, stdin)) > 0) {
+        rl_str_append_n(&text, piece, n);
+    }
+    if (ferror(stdin)) {
+        status = rl_fail(err, RL_IO, "cannot read standard input: %s", strerror(errno));
+    } else {
+        *out = rl_arena_strndup(arena, rl_str_text(&text), text.len);
+        *out_len = text.len;
+    }
+    rl_str_release(&text);
+    return status;
+}
+
+void put_numbers(rl_json_writer *w, const char *key, const double *x, int64_t n) {
+    rl_json_open_list(w, key);
+    for (int64_t i = 0; i < n; i++) {
+        rl_json_put_number(w, NULL, x[i]);
+    }
+    rl_json_close_list(w);
 }

@@ -26,6 +26,7 @@ enum { PREFILL_ROWS = 256 };
 typedef struct context {
     const rl_prompt *prompt;
     rl_completion *out; // its first completion
+    int32_t first;      // number of that among the run's
     int32_t node;
     int32_t limit; // tokens a completion may have
     int32_t done;  // of the prompt's tokens
@@ -175,7 +176,7 @@ static void sort_contexts(const rl_decoder *decoder) {
 
 static rl_status make_contexts(rl_decoder *decoder, const rl_prompt *prompt, int32_t n_prompts,
                                const rl_decode_opts *opts, rl_completion *out, rl_err *err) {
-    int32_t max_positions = decoder->policy->config.max_positions, i;
+    int32_t max_positions = decoder->policy->config.max_positions, n_before = 0, i;
     rl_status status = reserve_contexts(decoder, n_prompts, err);
     for (i = 0; status == RL_OK && i < n_prompts; i++) {
         status = check_prompt(decoder, &prompt[i], err);
@@ -187,11 +188,11 @@ static rl_status make_contexts(rl_decoder *decoder, const rl_prompt *prompt, int
     for (i = 0; i < n_prompts; i++) {
         context *c = &decoder->context[i];
         int32_t room;
-        *c = (context){.prompt = &prompt[i], .out = out};
+        *c = (context){.prompt = &prompt[i], .out = out + n_before, .first = n_before};
         c->node = rl_kv_node_new(&decoder->cache, prompt[i].parent);
         room = max_positions - decoder->cache.node[c->node].pos - prompt[i].n_tokens;
         c->limit = opts->max_new_tokens < room ? opts->max_new_tokens : room;
-        out += prompt[i].n_samples;
+        n_before += prompt[i].n_samples;
     }
     sort_contexts(decoder);
     return RL_OK;
@@ -254,14 +255,15 @@ static rl_status prefill(rl_decoder *decoder, rl_err *err) {
     return status;
 }
 
-static bool is_stop(const rl_decode_opts *opts, int32_t token) {
+// Whether the token just drawn ends the row's completion.
+static bool is_last(const rl_decode_opts *opts, const live_row *row, int32_t token) {
+    bool stops =
+        opts->watch != NULL && opts->watch(opts->watch_self, row->from->first + row->sample, token);
     int32_t i;
     for (i = 0; i < opts->n_stop; i++) {
-        if (opts->stop[i] == token) {
-            return true;
-        }
+        stops = stops || opts->stop[i] == token;
     }
-    return false;
+    return stops;
 }
 
 /* Copies a completion's tokens out of the cache. */
@@ -296,6 +298,7 @@ static void finish(const rl_decoder *decoder, const live_row *row, bool stopped,
  */
 static rl_status draw(rl_decoder *decoder, int32_t first, rl_tensor hidden,
                       const rl_decode_opts *opts, rl_arena *arena, rl_err *err) {
+    static const rl_filter no_filter;
     const rl_decode_batch *batch = &decoder->batch;
     int32_t n = decoder->n_live - first, i, kept = first;
     rl_status status;
@@ -309,12 +312,12 @@ static rl_status draw(rl_decoder *decoder, int32_t first, rl_tensor hidden,
             decoder->uniform[i] = rl_rng_uniform(&rng[row->sample], (uint64_t)row->n);
         }
     }
-    status =
-        rl_decode_batch_draw(&decoder->batch, hidden, decoder->uniform, decoder->temperature, err);
+    status = rl_decode_batch_draw(&decoder->batch, hidden, decoder->uniform, decoder->temperature,
+                                  opts->temperature > 0 ? &opts->filter : &no_filter, err);
     for (i = 0; status == RL_OK && i < n; i++) {
         live_row row = decoder->live[first + i];
         int32_t token = batch->drawn_host[i], slot = 0;
-        bool stopped = is_stop(opts, token);
+        bool stopped = is_last(opts, &row, token);
         status = rl_kv_append(&decoder->cache, row.node, token, &slot, err);
         if (status != RL_OK) {
             break;

@@ -58,6 +58,9 @@ void rl_decode_batch_release(rl_decode_batch *batch) {
         return;
     }
     rl_buffer_free(batch->policy->be, batch->buffer);
+    rl_buffer_free(batch->policy->be, batch->filtered_buffer);
+    rl_free(batch->row_host);
+    rl_free(batch->heap);
     rl_free(batch->token);
     rl_free(batch->position);
     rl_free(batch->slot);
@@ -115,7 +118,7 @@ void rl_decode_batch_push(rl_decode_batch *batch, rl_kv_cache *cache, int32_t id
     node->n_cached = node->n_tokens;
 }
 
-static rl_tensor rows_of(rl_tensor t, int32_t n) {
+static rl_tensor rows_of(rl_tensor t, int64_t n) {
     return rl_tensor_rows(t, 0, n);
 }
 
@@ -150,23 +153,79 @@ void rl_decode_batch_pick(rl_decode_batch *batch, rl_tensor out, rl_tensor from,
     rl_op_gather(be, out, from, rows_of(batch->pick, n));
 }
 
-rl_status rl_decode_batch_draw(rl_decode_batch *batch, rl_tensor hidden, const double *uniform,
-                               const float *temperature, rl_err *err) {
-    rl_backend *be = batch->policy->be;
-    int32_t n = (int32_t)hidden.shape[0], begin;
+static rl_status make_filtered(rl_decode_batch *batch, rl_err *err) {
+    rl_tensor like = batch->logits;
     rl_status status;
+    if (batch->filtered_buffer != NULL) {
+        return RL_OK;
+    }
+    status = rl_buffer_alloc(batch->policy->be, (size_t)rl_tensor_count(like) * sizeof(float),
+                             &batch->filtered_buffer, err);
+    if (status != RL_OK) {
+        return rl_fail(err, status, "no memory for filtering %lld rows of logits at a time",
+                       (long long)like.shape[0]);
+    }
+    batch->filtered =
+        rl_tensor_2d(RL_DTYPE_F32, batch->filtered_buffer, 0, like.shape[0], like.shape[1]);
+    batch->row_host = rl_alloc((size_t)like.shape[1], sizeof *batch->row_host);
+    batch->heap = rl_alloc((size_t)like.shape[1], sizeof *batch->heap);
+    return RL_OK;
+}
+
+/*
+ * Draws from filtered copies of the rows, on the host since sorting is no work for a device; then
+ * gives log-prob and entropy of the rows as they were.
+ */
+static rl_status draw_filtered(rl_decode_batch *batch, rl_tensor drawn, rl_tensor logp,
+                               rl_tensor entropy, rl_tensor logits, const double *uniform,
+                               const float *temperature, const rl_filter *filter, rl_err *err) {
+    rl_backend *be = batch->policy->be;
+    int32_t n_ids = (int32_t)logits.shape[1];
+    rl_tensor filtered = rl_usable_logits(batch->policy, rows_of(batch->filtered, logits.shape[0]));
+    rl_status status = rl_backend_sync(be, err);
+    if (status != RL_OK) {
+        return status;
+    }
+    for (int64_t r = 0; r < logits.shape[0]; r++) {
+        rl_tensor_get(be, rl_tensor_rows(logits, r, r + 1), batch->row_host);
+        rl_filter_row(filter, (double)temperature[r], batch->row_host, n_ids, batch->heap);
+        rl_tensor_put(be, rl_tensor_rows(filtered, r, r + 1), batch->row_host);
+    }
+    rl_op_sample(be, drawn, logp, entropy, filtered, uniform, temperature);
+    for (int64_t r = 0; r < logits.shape[0]; r++) {
+        rl_op_logprob(be, rl_tensor_rows(logp, r, r + 1), rl_tensor_rows(entropy, r, r + 1),
+                      rl_tensor_rows(logits, r, r + 1), rl_tensor_rows(drawn, r, r + 1),
+                      temperature[r]);
+    }
+    return RL_OK;
+}
+
+rl_status rl_decode_batch_draw(rl_decode_batch *batch, rl_tensor hidden, const double *uniform,
+                               const float *temperature, const rl_filter *filter, rl_err *err) {
+    rl_backend *be = batch->policy->be;
+    bool is_filtered = rl_filter_is_on(filter);
+    int32_t n = (int32_t)hidden.shape[0], begin;
+    rl_status status = is_filtered ? make_filtered(batch, err) : RL_OK;
     RL_ASSERT(n <= batch->max_draws);
-    for (begin = 0; begin < n; begin += DRAW_ROWS) {
+    for (begin = 0; begin < n && status == RL_OK; begin += DRAW_ROWS) {
         int32_t end = n - begin > DRAW_ROWS ? begin + DRAW_ROWS : n;
-        rl_tensor logits = rows_of(batch->logits, end - begin);
+        rl_tensor logits = rows_of(batch->logits, end - begin), usable;
+        rl_tensor drawn = rl_tensor_rows(batch->drawn, begin, end);
+        rl_tensor logp = rl_tensor_rows(batch->logp, begin, end);
+        rl_tensor entropy = rl_tensor_rows(batch->entropy, begin, end);
         rl_head_forward(batch->policy, logits, rows_of(batch->normed, end - begin), (rl_tensor){0},
                         rl_tensor_rows(hidden, begin, end));
-        rl_op_sample(be, rl_tensor_rows(batch->drawn, begin, end),
-                     rl_tensor_rows(batch->logp, begin, end),
-                     rl_tensor_rows(batch->entropy, begin, end),
-                     rl_usable_logits(batch->policy, logits), uniform + begin, temperature + begin);
+        usable = rl_usable_logits(batch->policy, logits);
+        if (is_filtered) {
+            status = draw_filtered(batch, drawn, logp, entropy, usable, uniform + begin,
+                                   temperature + begin, filter, err);
+        } else {
+            rl_op_sample(be, drawn, logp, entropy, usable, uniform + begin, temperature + begin);
+        }
     }
-    status = rl_backend_sync(be, err);
+    if (status == RL_OK) {
+        status = rl_backend_sync(be, err);
+    }
     if (status == RL_OK) {
         rl_tensor_get(be, rows_of(batch->drawn, n), batch->drawn_host);
         rl_tensor_get(be, rows_of(batch->logp, n), batch->logp_host);

@@ -8,6 +8,7 @@
 
 #include "policy/kv_cache.h"
 #include "policy/model.h"
+#include "rl/policy/sampler.h"
 
 typedef struct rl_decode_batch {
     rl_policy *policy;
@@ -28,6 +29,10 @@ typedef struct rl_decode_batch {
     rl_tensor pick;                  // I32 [max_rows]
     int32_t *drawn_host;             // [max_draws] after a draw
     float *logp_host, *entropy_host; // as above
+    rl_buffer *filtered_buffer;      // of the first draw with filters on
+    rl_tensor filtered;              // as logits
+    float *row_host;                 // [V]
+    int32_t *heap;                   // [V]
 } rl_decode_batch;
 
 rl_status rl_decode_batch_init(rl_decode_batch *batch, rl_policy *policy, int32_t max_rows,
@@ -42,8 +47,10 @@ void rl_decode_batch_run(rl_decode_batch *batch, rl_kv_cache *cache);
 /* out[n, C] = rows of from. */
 void rl_decode_batch_pick(rl_decode_batch *batch, rl_tensor out, rl_tensor from, const int32_t *row,
                           int32_t n);
-/* Samples a token after each row of hidden[n, C], n <= max_draws. */
+/* Samples a token after each row of hidden[n, C], n <= max_draws. Where the filter is on, no
+ * temperature is 0. */
 rl_status rl_decode_batch_draw(rl_decode_batch *batch, rl_tensor hidden, const double *uniform,
-                               const float *temperature, rl_err *err) RL_MUST_USE;
+                               const float *temperature, const rl_filter *filter,
+                               rl_err *err) RL_MUST_USE;
 
 #endif

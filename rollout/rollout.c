@@ -17,6 +17,19 @@ static const rl_key keys[] = {
                "length limit of a completion"),
     RL_KEY_ROW(rl_rollout_opts, temperature, "1.0", 1e-3, 100, 0,
                "what logits are divided by when sampling"),
+    RL_KEY_ROW(rl_rollout_opts, top_k, "0", 0, INT32_MAX, 0,
+               "draw only from the k likeliest tokens, 0 for all; wants accept_filter_bias"),
+    RL_KEY_ROW(
+        rl_rollout_opts, top_p, "1.0", 0, 1, RL_KEY_OPEN_MIN,
+        "draw only from the likeliest tokens that together have this probability, 1 for all; "
+        "wants accept_filter_bias"),
+    RL_KEY_ROW(rl_rollout_opts, min_p, "0.0", 0, 1, 0,
+               "draw only from tokens this much as likely as the likeliest, 0 for all; wants "
+               "accept_filter_bias"),
+    RL_KEY_ROW(rl_rollout_opts, accept_filter_bias, "false", 0, 0, 0,
+               "allow top_k, top_p and min_p although they bias training: completions then come "
+               "from a narrower distribution than the one whose log-probs are recorded and "
+               "trained, which stays that of the temperature over all tokens"),
     RL_KEY_ROW(rl_rollout_opts, max_batch, "64", 1, 1 << 16, RL_KEY_RESUME_FREE,
                "completions generated at a time"),
     RL_KEY_ROW(rl_rollout_opts, engine, "local", 0, 0, 0,
@@ -48,6 +61,14 @@ static rl_status check(const void *opts, rl_err *err) {
                        "'rollout.engine' is '%.80s', but only 'local' is supported; engines that "
                        "speak to servers (vllm, sglang, llamacpp) come later",
                        o->engine);
+    }
+    if (rl_filter_is_on(&(rl_filter){o->top_k, o->top_p, o->min_p}) && !o->accept_filter_bias) {
+        return rl_fail(err, RL_BAD_RECIPE,
+                       "'rollout.%s' draws from another distribution than the one that is trained; "
+                       "leave it out, or accept that bias with 'rollout.accept_filter_bias': true",
+                       o->top_k > 0   ? "top_k"
+                       : o->top_p < 1 ? "top_p"
+                                      : "min_p");
     }
     if (!fits(o)) {
         return rl_fail(err, RL_BAD_RECIPE,

@@ -134,6 +134,7 @@ static rl_status draw(rl_tree *tree, int32_t first_context, int32_t turn, rl_err
     rl_completion *drawn = rl_arena_alloc(tree->arena, (size_t)n_new, sizeof *drawn);
     rl_decode_opts opts = {.max_new_tokens = r->opts->max_new_tokens,
                            .temperature = r->opts->temperature,
+                           .filter = {r->opts->top_k, r->opts->top_p, r->opts->min_p},
                            .stop = r->stop,
                            .n_stop = r->n_stop};
     double began = rl_clock_now();

@@ -22,6 +22,18 @@ static const args_case cases[] = {
     {{"--overwrite", "r.json"}, RL_OK, NULL, COMMAND_TRAIN, "r.json", 0},
     {{"score", "m", "--in", "f"}, RL_OK, NULL, COMMAND_SCORE, "m", 0},
     {{"score", "m", "--in=f", "--threads", "2"}, RL_OK, NULL, COMMAND_SCORE, "m", 0},
+    {{"sample", "m", "Hello", "--n=3"}, RL_OK, NULL, COMMAND_SAMPLE, "m", 0},
+    {{"sample", "--stop", "a", "m", "--stop=b", "-"}, RL_OK, NULL, COMMAND_SAMPLE, "m", 0},
+    {{"sample"}, RL_BAD_RECIPE, "sample wants a model", 0, NULL, 0},
+    {{"sample", "m", "a", "b"}, RL_BAD_RECIPE, "'b' is one argument too many", 0, NULL, 0},
+    {{"sample", "m", "--top-p", "0"}, RL_BAD_RECIPE, "'--top-p' wants a number", 0, NULL, 0},
+    {{"sample", "m", "--top-p", "nan"}, RL_BAD_RECIPE, "'--top-p' wants a number", 0, NULL, 0},
+    {{"sample", "m", "--min-p", "1.5"}, RL_BAD_RECIPE, "from 0 to 1, not '1.5'", 0, NULL, 0},
+    {{"sample", "m", "--top-k", "1e3"}, RL_BAD_RECIPE, "'--top-k' wants a number", 0, NULL, 0},
+    {{"sample", "m", "--temperature", "1e-4"}, RL_BAD_RECIPE, "at least 0.001", 0, NULL, 0},
+    {{"sample", "m", "--stop", ""}, RL_BAD_RECIPE, "not empty", 0, NULL, 0},
+    {{"sample", "m", "--raw", "--system", "s"}, RL_BAD_RECIPE, "'--raw' has none", 0, NULL, 0},
+    {{"score", "m", "--in", "f", "--top-k", "3"}, RL_BAD_RECIPE, "not belong to score", 0, NULL, 0},
     {{"export", "m", "out"}, RL_OK, NULL, COMMAND_EXPORT, "m", 0},
     {{"export", "m", "out", "--dtype", "bf16"}, RL_OK, NULL, COMMAND_EXPORT, "m", 0},
     {{"export", "m"}, RL_BAD_RECIPE, "the folder to write", 0, NULL, 0},
@@ -64,9 +76,9 @@ static const args_case cases[] = {
 static void table(void **state) {
     (void)state;
     for (size_t i = 0; i < RL_COUNT(cases); i++) {
-        const char *set[8], *given[9] = {"rl-train"};
+        const char *set[9], *stop[9], *given[9] = {"rl-train"};
         char *argv[9];
-        args a = {.set = set};
+        args a = {.set = set, .sample.stop = stop};
         rl_err err = {""};
         int argc = 1;
         while (argc < 9 && cases[i].argv[argc - 1] != NULL) {

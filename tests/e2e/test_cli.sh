@@ -72,6 +72,9 @@ train 2 "max_new_tokens" --set rollout.max_new_tokens=100000
 train 2 "which is a list" --set rewards.weight=2
 train 2 "'algo.credit' is 'x'" --set algo.credit=x
 train 2 "'rollout.group_size' is 1" --set rollout.group_size=1
+train 2 "accept that bias with 'rollout.accept_filter_bias'" --set rollout.top_p=0.9
+train 2 "'rollout.min_p' draws from another distribution" --set rollout.min_p=0.1
+train 0 "first prompt" --dry-run --set rollout.top_k=20 --set rollout.accept_filter_bias=true
 
 # Models. A copy with one thing broken each.
 broken() {
@@ -175,6 +178,20 @@ echo '["a"]' >back.jsonl
 expect 2 "line 1: not an object" "$bin/rl-train" tokenize talk --in back.jsonl
 expect 2 "absent.jsonl" "$bin/rl-train" tokenize talk --in absent.jsonl
 expect 2 "no model at 'nowhere'" "$bin/rl-train" tokenize nowhere
+# Sampling: the same words for the same seed, whatever the number of completions and threads.
+speak() { expect "$1" "$2" "$bin/rl-train" sample "$golden/models/tiny-chat" "${@:3}"; }
+speak 0 "--- 2 of 3 ---" "add 1" --n 3 --seed 4 --max-tokens 12
+sed -n '/--- 1 of 3/,/--- 2 of 3/p' out | sed '1d;$d' >first
+speak 0 "" "add 1" --seed 4 --max-tokens 12 --threads 1
+cmp -s first out || fail "another number of completions draws other words: $(cat first out)"
+echo -n "add 1" | "$bin/rl-train" sample "$golden/models/tiny-chat" - --seed 4 --max-tokens 12 >out 2>err
+cmp -s first out || fail "a prompt on standard input is another prompt: $(cat out err)"
+speak 0 '"finish":"length"' "add 1" --raw --logprobs --max-tokens 3 --top-k 4 --top-p 0.9 --min-p 0.01
+grep -q '^{"sample":0,"text":".*"ids":\[[0-9]*,[0-9]*,[0-9]*\],"logprobs":\[-' out || fail "no three log-probs: $(cat out)"
+[ "$(wc -l <out)" = 1 ] || fail "more than one line for one completion"
+expect 2 "there is no model at 'absent'" "$bin/rl-train" sample absent hello
+speak 2 "the prompt has no token" "" --raw
+speak 2 "leaves no room" "$(head -c 4000 /dev/zero | tr '\0' x)" --raw
 
 # Exporting: a whole folder, twice the same bits from BF16, and nothing replaced.
 expect 0 "weights as bf16" "$bin/rl-train" export "$golden/models/tiny-chat" half --dtype bf16

@@ -14,6 +14,7 @@
 #include "rl/core/arena.h"
 #include "rl/core/rng.h"
 #include "rl/policy/policy.h"
+#include "rl/policy/sampler.h"
 
 typedef struct rl_decoder rl_decoder;
 
@@ -38,13 +39,19 @@ typedef struct rl_decode_opts {
     double temperature;  // 0 is greedy
     const int32_t *stop; // [n_stop] ids that end a completion; the stop token is part of it
     int32_t n_stop;
+    rl_filter filter; // on what is drawn; not where temperature is 0
+    // Told of every token as it is drawn, with the number of its completion in out; true ends that
+    // completion, as a stop id does. NULL: nobody watches.
+    bool (*watch)(void *self, int32_t completion, int32_t token);
+    void *watch_self;
 } rl_decode_opts;
 
 typedef struct rl_completion {
     int32_t node;
     int32_t n_tokens;
-    const int32_t *token;  // [n_tokens] in the arena given
-    const double *logp;    // [n_tokens] under the sampling temperature (temperature 1 when greedy)
+    const int32_t *token; // [n_tokens] in the arena given
+    // [n_tokens] under the sampling temperature (1 when greedy), before filters
+    const double *logp;
     const double *entropy; // [n_tokens]
     bool truncated;        // reached max_new_tokens without a stop token
 } rl_completion;

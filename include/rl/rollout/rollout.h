@@ -21,6 +21,9 @@ typedef struct rl_rollout_opts {
     int32_t turns;
     int32_t max_new_tokens;
     double temperature;
+    int32_t top_k; // these three as in rl_filter
+    double top_p, min_p;
+    bool accept_filter_bias;
     int32_t max_batch; // rows decoded at a time
     const char *engine;
     const char *feedback_open, *feedback_close; // words around what a verifier says of a failure
