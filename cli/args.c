@@ -9,7 +9,8 @@
 const char *args_usage(void) {
     return "usage: rl-train RECIPE [--set SECTION.KEY=VALUE]... [--dry-run] [--overwrite]\n"
            "       rl-train sample MODEL [PROMPT] [--raw] [--temperature X] [--n N] ...\n"
-           "       rl-train score MODEL --in FILE [--threads N] [--kernels auto|ref|avx2|avx512]\n"
+           "       rl-train score MODEL [--in FILE] [--out FILE] [--threads N]\n"
+           "                      [--kernels auto|ref|avx2|avx512]\n"
            "       rl-train export MODEL OUT [--dtype f32|bf16]\n"
            "       rl-train eval RECIPE [--set SECTION.KEY=VALUE]... [--json]\n"
            "       rl-train render MODEL [--in FILE]\n"
@@ -34,11 +35,13 @@ const char *args_usage(void) {
            "                 --logprobs          one JSON line a completion, with ids and natural\n"
            "                                     logs at that temperature, before filters\n"
            "                 --threads N --kernels NAME   as for score\n"
-           "  score        log-probs and entropies of given token ids: JSON lines {\"ids\": [..]} "
-           "in,\n"
-           "               {\"logprobs\": [..], \"entropy\": [..]} out: natural logs at "
-           "temperature 1,\n"
-           "               one entry fewer than ids, entry t being that of id t + 1\n"
+           "  score        log-probs and entropies of given tokens, natural logs at temperature "
+           "1:\n"
+           "               JSON lines {\"ids\"} or {\"prompt\", \"completion\"} in, "
+           "{\"logprobs\",\n"
+           "               \"entropy\", \"sum\"} out; with ids one entry fewer than ids, entry t "
+           "being\n"
+           "               that of id t + 1, else one per token of the completion\n"
            "  export       write the model as a new Hugging Face folder OUT, its weights in that "
            "dtype\n"
            "  eval         measure 'model.path' on 'data.eval' without training, as the 'eval' "
@@ -87,6 +90,7 @@ static const option options[] = {
     {"--overwrite", OPTION_FLAG, offsetof(args, overwrite), FOR(TRAIN), 0, 0, 0},
     {"--resume", OPTION_FLAG, offsetof(args, resume), FOR(TRAIN), 0, 0, 0},
     {"--in", OPTION_TEXT, offsetof(args, in), FOR(SCORE) | FOR(RENDER) | FOR(TOKENIZE), 0, 0, 0},
+    {"--out", OPTION_TEXT, offsetof(args, to), FOR(SCORE), 0, 0, 0},
     {"--kernels", OPTION_TEXT, offsetof(args, kernels), FOR(SCORE) | FOR(SAMPLE), 0, 0, 0},
     {"--threads", OPTION_COUNT, offsetof(args, threads), FOR(SCORE) | FOR(SAMPLE), 0, 1, 1024},
     {"--raw", OPTION_FLAG, OF_SAMPLE(raw), 0, 0, 0},
@@ -239,8 +243,8 @@ static rl_status check(const args *a, uint64_t seen, rl_err *err) {
     if (a->command == COMMAND_TRAIN && a->subject == NULL) {
         return rl_fail(err, RL_BAD_RECIPE, "no recipe given; try rl-train recipes/murphy.json");
     }
-    if (a->command == COMMAND_SCORE && (a->subject == NULL || a->in == NULL)) {
-        return rl_fail(err, RL_BAD_RECIPE, "score wants a model and --in FILE");
+    if (a->command == COMMAND_SCORE && a->subject == NULL) {
+        return rl_fail(err, RL_BAD_RECIPE, "score wants a model");
     }
     if (a->command == COMMAND_SAMPLE) {
         return check_sample(a, err);

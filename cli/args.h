@@ -38,7 +38,8 @@ typedef struct args {
     const char *out;     // OUT of export
     const char **set;    // [n_set] "section.key=value"; room for one an argument
     size_t n_set;
-    const char *in; // --in of score, render and tokenize
+    const char *in; // --in of score, render and tokenize; NULL or "-" is standard input
+    const char *to; // --out of score; NULL is standard output
     const char *kernels;
     const char *dtype; // of export
     int threads;       // 0 for one per processor

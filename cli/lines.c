@@ -1,7 +1,6 @@
 #include "cli/lines.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "rl/core/fs.h"
@@ -61,7 +60,8 @@ static rl_status answer_one(const rl_str *line, const char *name, int64_t number
                : rl_fail(err, status, "'%s', line %lld: %.440s", name, (long long)number, why.text);
 }
 
-rl_status answer_lines(const char *path, answer_line *answer, void *self, rl_err *err) {
+rl_status answer_lines(const char *path, FILE *to, answer_line *answer, void *self, rl_err *err) {
+    path = path != NULL && strcmp(path, "-") == 0 ? NULL : path;
     const char *name = path != NULL ? path : "standard input";
     FILE *file = path != NULL ? fopen(path, "rb") : stdin;
     rl_str line = {0}, out = {0};
@@ -74,11 +74,11 @@ rl_status answer_lines(const char *path, answer_line *answer, void *self, rl_err
         if (line.len > 0 && strspn(line.ptr, " \t\r") < line.len) {
             status = answer_one(&line, name, number, answer, self, &out, err);
             if (status == RL_OK) {
-                puts(rl_str_text(&out));
+                fprintf(to, "%s\n", rl_str_text(&out));
             }
         }
         if (path == NULL) { // whoever writes lines may wait for their answers
-            fflush(stdout);
+            fflush(to);
         }
     }
     if (status == RL_OK && ferror(file)) {

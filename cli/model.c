@@ -16,7 +16,22 @@ static rl_status find_kernels(const char *name, rl_kernels *out, rl_err *err) {
 }
 
 rl_status model_open(const args *a, model *m, rl_err *err) {
-    return rl_checkpoint_open(a->subject, &m->checkpoint, err);
+    return rl_adapted_open(a->subject, NULL, &m->checkpoint, &m->adapter, err);
+}
+
+rl_status model_open_tokenizer(model *m, rl_err *err) {
+    const rl_gguf *gguf = rl_checkpoint_gguf(m->checkpoint);
+    const char *path = rl_checkpoint_path(m->checkpoint);
+    rl_status status = gguf != NULL ? rl_tokenizer_from_gguf(gguf, &m->tokenizer, err)
+                                    : rl_tokenizer_load(path, &m->tokenizer, err);
+    int32_t n_rows = rl_checkpoint_config(m->checkpoint)->vocab;
+    if (status == RL_OK && rl_tokenizer_vocab(m->tokenizer) > n_rows) {
+        status = rl_fail(err, RL_BAD_RECIPE, "tokenizer of '%s' has %d tokens, the model only %d",
+                         path, rl_tokenizer_vocab(m->tokenizer), n_rows);
+        rl_tokenizer_free(m->tokenizer);
+        m->tokenizer = NULL;
+    }
+    return status;
 }
 
 static void add_stop(model *m, int32_t id) {
@@ -32,13 +47,7 @@ static void add_stop(model *m, int32_t id) {
 
 rl_status model_open_text(const args *a, model *m, rl_err *err) {
     const rl_model_config *config = rl_checkpoint_config(m->checkpoint);
-    const rl_gguf *gguf = rl_checkpoint_gguf(m->checkpoint);
-    rl_status status = gguf != NULL ? rl_tokenizer_from_gguf(gguf, &m->tokenizer, err)
-                                    : rl_tokenizer_load(a->subject, &m->tokenizer, err);
-    if (status == RL_OK && rl_tokenizer_vocab(m->tokenizer) > config->vocab) {
-        status = rl_fail(err, RL_BAD_RECIPE, "tokenizer of '%s' has %d tokens, the model only %d",
-                         a->subject, rl_tokenizer_vocab(m->tokenizer), config->vocab);
-    }
+    rl_status status = model_open_tokenizer(m, err);
     if (status == RL_OK && !a->sample.raw) {
         status = rl_chat_new(m->tokenizer, &m->chat, err);
     }
@@ -53,6 +62,7 @@ rl_status model_open_text(const args *a, model *m, rl_err *err) {
 }
 
 rl_status model_open_weights(const args *a, model *m, rl_err *err) {
+    rl_policy_opts opts = {.adapter = m->adapter};
     rl_kernels kernels;
     rl_status status = find_kernels(a->kernels, &kernels, err);
     if (status == RL_OK) {
@@ -62,7 +72,7 @@ rl_status model_open_weights(const args *a, model *m, rl_err *err) {
         status = rl_cpu_open(kernels, m->pool, &m->backend, err);
     }
     if (status == RL_OK) {
-        status = rl_policy_open(m->checkpoint, m->backend, NULL, &m->policy, err);
+        status = rl_policy_open(m->checkpoint, m->backend, &opts, &m->policy, err);
     }
     if (status == RL_OK && m->tokenizer != NULL) {
         rl_policy_limit_ids(m->policy, rl_tokenizer_vocab(m->tokenizer));
@@ -76,6 +86,7 @@ void model_close(model *m) {
     rl_pool_free(m->pool);
     rl_chat_free(m->chat);
     rl_tokenizer_free(m->tokenizer);
+    rl_adapter_close(m->adapter);
     rl_checkpoint_close(m->checkpoint);
     *m = (model){0};
 }

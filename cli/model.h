@@ -6,12 +6,14 @@
 #include "cli/args.h"
 #include "rl/core/pool.h"
 #include "rl/policy/chat.h"
+#include "rl/policy/lora.h"
 #include "rl/policy/policy.h"
 #include "rl/tensor/cpu.h"
 
 /* The zero value is closed. Whatever was opened is closed by model_close. */
 typedef struct model {
     rl_checkpoint *checkpoint;
+    rl_adapter *adapter; // NULL: none
     rl_tokenizer *tokenizer;
     rl_chat *chat;
     rl_pool *pool;
@@ -21,8 +23,10 @@ typedef struct model {
     int32_t n_stop;
 } model;
 
-/* The subject's checkpoint; cheap. */
+/* The subject's checkpoint, and its adapter where it names one; cheap. */
 rl_status model_open(const args *a, model *m, rl_err *err) RL_MUST_USE;
+/* Its tokenizer. */
+rl_status model_open_tokenizer(model *m, rl_err *err) RL_MUST_USE;
 /* Its tokenizer, chat form and stop ids. */
 rl_status model_open_text(const args *a, model *m, rl_err *err) RL_MUST_USE;
 /* Its weights, with the threads and kernels that the arguments ask for. With a tokenizer opened

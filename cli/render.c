@@ -38,7 +38,7 @@ int command_render(const args *a) {
                             "they were sampled");
     }
     if (status == RL_OK) {
-        status = answer_lines(a->in, render_line, &r, &err);
+        status = answer_lines(a->in, stdout, render_line, &r, &err);
     }
     if (status != RL_OK) {
         rl_log(RL_LOG_ERROR, "%s", err.text);

@@ -69,7 +69,7 @@ int command_tokenize(const args *a) {
     rl_err err = {""};
     rl_status status = open_tokenizer(a->subject, &e.tokenizer, &err);
     if (status == RL_OK) {
-        status = answer_lines(a->in, tokenize_line, &e, &err);
+        status = answer_lines(a->in, stdout, tokenize_line, &e, &err);
     }
     if (status != RL_OK) {
         rl_log(RL_LOG_ERROR, "%s", err.text);

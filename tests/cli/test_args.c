@@ -68,7 +68,9 @@ static const args_case cases[] = {
     {{"doctor", "--help"}, RL_OK, NULL, COMMAND_HELP, NULL, 0},
     {{"--help", "doctor"}, RL_OK, NULL, COMMAND_HELP, NULL, 0},
     {{"doctor", "--dry-run"}, RL_BAD_RECIPE, "does not belong to doctor", 0, NULL, 0},
-    {{"score", "m"}, RL_BAD_RECIPE, "--in FILE", 0, NULL, 0},
+    {{"score", "m"}, RL_OK, NULL, COMMAND_SCORE, "m", 0},
+    {{"score", "m", "--out", "o", "--in", "-"}, RL_OK, NULL, COMMAND_SCORE, "m", 0},
+    {{"score"}, RL_BAD_RECIPE, "score wants a model", 0, NULL, 0},
     {{"score", "m", "--in", "f", "--threads", "0"}, RL_BAD_RECIPE, "1 to 1024", 0, NULL, 0},
     {{"score", "m", "--in", "f", "--threads", "2x"}, RL_BAD_RECIPE, "1 to 1024", 0, NULL, 0},
 };

@@ -133,6 +133,63 @@ expect 2 "line 1" "$bin/rl-train" score "$golden/models/tiny-chat" --in ids.json
 echo '{"id": [1]}' >ids.jsonl
 expect 2 "'ids'" "$bin/rl-train" score "$golden/models/tiny-chat" --in ids.jsonl
 expect 2 "absent" "$bin/rl-train" score "$golden/models/tiny-chat" --in absent.jsonl
+score() { expect "$1" "$2" "$bin/rl-train" score "$golden/models/tiny-chat" "${@:3}"; }
+echo '{"ids": [1, 5, 9, 2]}' >ids.jsonl
+score 0 '"sum":' --in ids.jsonl
+cp out want
+"$bin/rl-train" score "$golden/models/tiny-chat" --in ids.jsonl --out scores.jsonl --threads 1 --kernels ref ||
+  fail "score --out"
+cmp -s scores.jsonl want || fail "--out, one thread and plain kernels give something else"
+expect 0 "" bash -c '"$0" score "$1" --in - <ids.jsonl' "$bin/rl-train" "$golden/models/tiny-chat"
+cmp -s out want || fail "score gives something else from standard input"
+# What was sampled scores as it was drawn, from ids and from text; messages go through the template.
+"$bin/rl-train" sample "$golden/models/tiny-chat" "abc" --raw --logprobs --max-tokens 5 --seed 2 >drawn 2>err
+python3 - <<'PYTHON' >records.jsonl || fail "no record of what was sampled"
+import json
+d = json.load(open("drawn"))
+print(json.dumps({"prompt": "abc", "completion": "abc"}))
+print(json.dumps({"prompt": [{"role": "user", "content": "add 1"}], "completion": "x"}))
+print(json.dumps({"prompt": [{"role": "user", "content": "add 1"}],
+                  "completion": [{"role": "assistant", "content": "x"}]}))
+PYTHON
+score 0 '"ids":[' --in records.jsonl
+cp out scored
+echo '{"text": "abc"}' >text.jsonl
+"$bin/rl-train" tokenize "$golden/models/tiny-chat" --in text.jsonl >prompt_ids
+python3 - <<'PYTHON' >whole.jsonl || fail "records of ids could not be made"
+import json
+abc = json.load(open("prompt_ids"))["ids"]
+print(json.dumps({"ids": abc + json.load(open("drawn"))["ids"]}))
+print(json.dumps({"ids": abc + abc}))
+PYTHON
+score 0 '"sum":' --in whole.jsonl
+python3 - <<'PYTHON' || fail "score, sample and their forms of input do not agree"
+import json
+drawn = json.load(open("drawn"))
+whole = [json.loads(line) for line in open("out")]
+text, talk, turn = [json.loads(line) for line in open("scored")]
+n = len(drawn["ids"])
+assert whole[0]["logprobs"][-n:] == drawn["logprobs"], (whole[0], drawn)
+assert whole[0]["entropy"][-n:] == drawn["entropy"]
+n = len(text["ids"])
+assert n > 0 and len(text["logprobs"]) == n and whole[1]["logprobs"][-n:] == text["logprobs"]
+assert abs(sum(text["logprobs"]) - text["sum"]) < 1e-12
+assert turn["ids"][:-1] == talk["ids"] and turn["logprobs"][:-1] == talk["logprobs"]
+PYTHON
+refuse() { echo "$2" >bad.jsonl; score 2 "line 1: $1" --in bad.jsonl; }
+refuse "a record has 'ids', or" '{"ids": [1], "prompt": "a", "completion": "b"}'
+refuse "a record without 'ids' has 'prompt' and 'completion'" '{"prompt": "a"}'
+refuse "the prompt has no token" '{"prompt": "", "completion": "b"}'
+refuse "'prompt' is text, so 'completion' must be text too" '{"prompt": "a", "completion": [{"role": "assistant", "content": "x"}]}'
+refuse "'completion' must be text or one message" '{"prompt": [{"role": "user", "content": "x"}], "completion": [{"role": "user", "content": "x"}]}'
+refuse "message 1 of 'prompt' lacks" '{"prompt": [{"role": "user"}], "completion": "x"}'
+score 2 "cannot write 'nowhere/x'" --in ids.jsonl --out nowhere/x
+score 2 "line 1" --in bad.jsonl --out kept.jsonl
+[ ! -e kept.jsonl ] && [ ! -e kept.jsonl.tmp ] || fail "a refused file left its output"
+mkdir bare
+cp "$golden"/models/tiny-chat/{config.json,model.safetensors} bare/
+expect 0 '"logprobs":[' "$bin/rl-train" score bare --in ids.jsonl
+expect 2 "text needs a tokenizer" "$bin/rl-train" score bare --in records.jsonl
 
 # Conversations through the chat template, from a file and from standard input; a folder needs its tokenizer only.
 mkdir talk
