@@ -13,6 +13,7 @@ import sys
 T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 SET = "eval/heldout/"
 RATES = ("iter1", "iter2", "iter2_fresh", "iter2_wrong_feedback")
+SECOND = ("fix", "repeat")  # of failures repaired; of second attempts that say the first again
 
 
 def rows(run):
@@ -34,11 +35,7 @@ def evaluations(run):
     last = steps_of(run)[-1]["step"]
     if found[0]["step"] != 0 or found[-1]["step"] != last:
         raise SystemExit(f"'{run}' has no evaluation at step 0, or none at its last step, {last}")
-    return [{name: r[SET + name] for name in RATES} for r in (found[0], found[-1])]
-
-
-def seconds_of(run):
-    return sum(r.get("timing_s/step", 0) + r.get("timing_s/eval", 0) for r in rows(run))
+    return [{name: r[SET + name] for name in RATES + SECOND} for r in (found[0], found[-1])]
 
 
 def mean(values):
@@ -74,9 +71,9 @@ def per_seed(name, folder, seeds):
         run = f"{folder}/{name}-{seed}"
         before, after = evaluations(run)
         lines.append([seed] + [f"{before[r]:.3f} → {after[r]:.3f}" for r in RATES]
-                     + [len(steps_of(run)), samples_of(run), f"{seconds_of(run):.0f}"])
+                     + [len(steps_of(run)), samples_of(run)])
     head = ["seed", "iter-1", "iter-2", "iter-2, fresh try", "iter-2, wrong feedback", "steps",
-            "completions", "seconds"]
+            "completions"]
     return table(head, lines)
 
 
@@ -96,12 +93,12 @@ def page(folder, n_seeds):
     def minus(a, b):
         return [x - y for x, y in zip(a, b)]
 
-    after = {name: {rate: values(name, rate, 1) for rate in RATES} for name in runs}
-    b = {rate: values("murphy", rate, 0) for rate in RATES}
+    after = {name: {rate: values(name, rate, 1) for rate in RATES + SECOND} for name in runs}
+    b = {rate: values("murphy", rate, 0) for rate in RATES + SECOND}
     out = ["# Results: what the bundled model learns", "",
            "Written by `tools/results.sh`; every figure comes from the run folders that it makes.", "",
            f"`recipes/murphy.json` and `recipes/grpo.json`, seeds 1 to {n_seeds}, on {processor()}. The same seed gives",
-           "the same figures, times excepted. GRPO gets as many steps as sample what Murphy sampled on the same seed. Rates",
+           "the same figures. GRPO gets as many steps as sample what Murphy sampled on the same seed. Rates",
            "are fractions over the held-out problems, four samples a problem at the training temperature: iter-1 is solved at",
            "the first attempt, iter-2 within two. The controls replace the second attempt's feedback: a fresh try sees none,",
            "the other sees what the tests said of another problem's program. ± is half of a 95 % interval (Student's t over",
@@ -112,6 +109,11 @@ def page(folder, n_seeds):
     out += ["## Murphy", ""] + per_seed("murphy", folder, seeds)
     out += ["## GRPO, as many completions", ""] + per_seed("grpo", folder, seeds)
     m, g = after["murphy"], after["grpo"]
+    out += ["## What second attempts do, shown the feedback", ""]
+    out += table(["mean over seeds", "before", "after Murphy", "after GRPO"], [
+        [what] + [f"{mean(side[rate]):.3f}" for side in (b, m, g)] for what, rate in (
+            ("failures that the second attempt repairs", "fix"),
+            ("second attempts that say the first again", "repeat"))])
     out += ["## Differences, paired by seed", ""]
     out += table(["difference", "mean ± 95 %", "each seed"], [
         [what, shown(d), ", ".join(f"{x:+.3f}" for x in d)] for what, d in (
