@@ -257,6 +257,9 @@ void rl_block_backward(const rl_policy *policy, int32_t layer, const rl_rows *ro
 
 void rl_embed_forward(const rl_policy *policy, rl_tensor out, rl_tensor token) {
     rl_op_embed(policy->be, out, policy->embed, token);
+    if (policy->held == RL_DTYPE_BF16) {
+        rl_op_round_bf16(policy->be, out);
+    }
     if (policy->embed_scale != 1) {
         rl_op_scale(policy->be, out, policy->embed_scale);
     }

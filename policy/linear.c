@@ -15,9 +15,9 @@ rl_tensor rl_carve_1d(rl_carver *carver, rl_dtype dtype, int64_t n) {
     return t;
 }
 
-void rl_linear_carve(rl_linear *linear, const rl_backend *be, rl_carver *carver) {
+void rl_linear_carve(rl_linear *linear, const rl_backend *be, rl_dtype held, rl_carver *carver) {
     linear->packed = rl_carve_1d(
-        carver, RL_DTYPE_F32, rl_packed_len(be, linear->weight.shape[0], linear->weight.shape[1]));
+        carver, held, rl_packed_len(be, linear->weight.shape[0], linear->weight.shape[1]));
 }
 
 void rl_linear_pack(const rl_linear *linear, rl_backend *be) {
@@ -43,7 +43,11 @@ void rl_linear_backward(const rl_linear *linear, rl_backend *be, rl_tensor d_in,
     if (!rl_tensor_is_null(linear->d_bias)) {
         rl_op_sum_rows(be, linear->d_bias, d_out);
     }
-    rl_op_matmul(be, d_in, d_out, linear->weight, false, false, add ? 1 : 0);
+    if (linear->packed.dtype == RL_DTYPE_F32) {
+        rl_op_matmul(be, d_in, d_out, linear->weight, false, false, add ? 1 : 0);
+    } else { // the weight that the forward read, not its master
+        rl_op_linear_back(be, d_in, d_out, linear->packed, add);
+    }
     if (linear->lora != NULL) {
         rl_lora_backward(linear->lora, be, d_in, d_out, in);
     }

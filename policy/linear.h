@@ -23,11 +23,11 @@ rl_tensor rl_carve_1d(rl_carver *carver, rl_dtype dtype, int64_t n);
 typedef struct rl_linear {
     rl_tensor weight, bias;            // [O, I], [O]; bias null: none
     rl_tensor d_weight, d_bias;        // as above
-    rl_tensor packed;                  // what the forward reads
+    rl_tensor packed;                  // what the forward reads: F32, or BF16 for the backward too
     const struct rl_lora_matrix *lora; // adds to the product; NULL: none
 } rl_linear;
 
-void rl_linear_carve(rl_linear *linear, const rl_backend *be, rl_carver *carver);
+void rl_linear_carve(rl_linear *linear, const rl_backend *be, rl_dtype held, rl_carver *carver);
 /* Brings what the forward reads up to date with the weight. */
 void rl_linear_pack(const rl_linear *linear, rl_backend *be);
 /* out[n, O] = in[n, I] . weight^T + bias, or out += that when add. */

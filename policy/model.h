@@ -42,6 +42,7 @@ struct rl_policy {
     rl_tensor rope_table[2]; // [max_positions, D]
     int32_t n_ids;           // ids below it can come out; the head's other rows are padding
     bool trains;
+    rl_dtype held;        // F32 or BF16: matrices as the products read them
     struct rl_lora *lora; // the adapter; NULL: none
     bool weights_finite;  // looked at, under an adapter
 

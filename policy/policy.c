@@ -15,14 +15,14 @@ static void carve_all_packed(rl_policy *policy, rl_carver *carver) {
         rl_norm *norm[] = RL_BLOCK_NORMS(block);
         rl_linear *linear[] = RL_BLOCK_LINEARS(block);
         for (size_t k = 0; k < sizeof linear / sizeof linear[0]; k++) {
-            rl_linear_carve(linear[k], policy->be, carver);
+            rl_linear_carve(linear[k], policy->be, policy->held, carver);
         }
         for (size_t k = 0; k < sizeof norm / sizeof norm[0]; k++) {
             rl_norm_carve(norm[k], carver);
         }
     }
     rl_norm_carve(&policy->final_norm, carver);
-    rl_linear_carve(&policy->head, policy->be, carver);
+    rl_linear_carve(&policy->head, policy->be, policy->held, carver);
 }
 
 static rl_status make_rope_tables(rl_policy *policy, rl_err *err) {
@@ -54,18 +54,27 @@ static rl_status make_rope_tables(rl_policy *policy, rl_err *err) {
     return RL_OK;
 }
 
-static rl_status check_supported(rl_backend *be, bool trains, rl_err *err) {
+static rl_status check_supported(rl_backend *be, bool trains, rl_dtype held, rl_err *err) {
     static const char *const forward[] = {
         "linear",  "embed",  "rms_norm", "rope",        "kv_write", "attention", "swiglu", "gather",
         "logprob", "sample", "copy",     "sum_squares", "add",      "fill",      "geglu",  "scale"};
     static const char *const backward[] = {
         "matmul",      "embed_back",   "rms_norm_back", "attention_back", "swiglu_back",
         "scatter_add", "logprob_back", "sum_rows",      "geglu_back",     "adamw"};
+    static const char *const in_bf16[] = {"pack", "linear", "linear_back", "round_bf16"};
     size_t i;
     for (i = 0; i < sizeof forward / sizeof forward[0]; i++) {
         if (!be->supports(be, forward[i], RL_DTYPE_F32)) {
             return rl_fail(err, RL_UNSUPPORTED, "backend '%s' lacks the operation '%s'", be->name,
                            forward[i]);
+        }
+    }
+    for (i = 0; held == RL_DTYPE_BF16 && i < sizeof in_bf16 / sizeof in_bf16[0]; i++) {
+        if (!be->supports(be, in_bf16[i], RL_DTYPE_BF16)) {
+            return rl_fail(err, RL_UNSUPPORTED,
+                           "backend '%s' does not hold weights in bf16; set 'compute.weights' to "
+                           "f32",
+                           be->name);
         }
     }
     for (i = 0; trains && i < sizeof backward / sizeof backward[0]; i++) {
@@ -95,7 +104,7 @@ static void pack_weights(rl_policy *policy) {
 
 static rl_status fill_policy(rl_policy *policy, const rl_checkpoint *checkpoint, rl_err *err) {
     rl_carver carver = {0};
-    rl_status status = check_supported(policy->be, policy->trains, err);
+    rl_status status = check_supported(policy->be, policy->trains, policy->held, err);
     if (status == RL_OK) {
         status = rl_params_init(&policy->params, &policy->config, policy->be,
                                 policy->trains && policy->lora == NULL, err);
@@ -127,6 +136,8 @@ static rl_status fill_policy(rl_policy *policy, const rl_checkpoint *checkpoint,
     return rl_backend_sync(policy->be, err);
 }
 
+const char *const rl_weights_names[] = {"f32", "bf16", NULL};
+
 static rl_status open_lora(rl_policy *policy, const rl_adapter *adapter, rl_err *err) {
     rl_status status;
     if (policy->trains && adapter->dropout > 0) {
@@ -153,6 +164,7 @@ rl_status rl_policy_open(const rl_checkpoint *checkpoint, rl_backend *be,
     policy->family = rl_family_find(policy->config.family);
     policy->be = be;
     policy->trains = opts != NULL && opts->trains;
+    policy->held = opts != NULL && opts->weights == RL_WEIGHTS_BF16 ? RL_DTYPE_BF16 : RL_DTYPE_F32;
     policy->scratch = rl_arena_new(0);
     policy->block = rl_alloc((size_t)policy->config.n_layers, sizeof *policy->block);
     if (opts != NULL && opts->adapter != NULL) {

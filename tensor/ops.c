@@ -18,6 +18,11 @@ static bool is_vector(rl_tensor t, int64_t n) {
            is_row_major(t);
 }
 
+static bool is_packed(rl_tensor t, int64_t n) {
+    return !rl_tensor_is_null(t) && (t.dtype == RL_DTYPE_F32 || t.dtype == RL_DTYPE_BF16) &&
+           t.rank == 1 && t.shape[0] == n && is_row_major(t);
+}
+
 static bool is_index(rl_tensor t, int64_t n) {
     return !rl_tensor_is_null(t) && t.dtype == RL_DTYPE_I32 && t.rank == 1 && t.shape[0] == n &&
            is_row_major(t);
@@ -54,15 +59,24 @@ int64_t rl_packed_len(const rl_backend *be, int64_t n_out, int64_t n_in) {
 
 void rl_op_pack(rl_backend *be, rl_tensor packed, rl_tensor weight) {
     RL_ASSERT(weight.rank == 2 && is_matrix(weight, weight.shape[0], weight.shape[1]));
-    RL_ASSERT(is_vector(packed, rl_packed_len(be, weight.shape[0], weight.shape[1])));
+    RL_ASSERT(is_packed(packed, rl_packed_len(be, weight.shape[0], weight.shape[1])));
     be->compute->pack(be, packed, weight);
 }
 
 void rl_op_linear(rl_backend *be, rl_tensor out, rl_tensor in, rl_tensor packed, bool add) {
     RL_ASSERT(is_matrix(in, in.shape[0], in.shape[1]));
     RL_ASSERT(is_matrix(out, in.shape[0], out.shape[1]));
-    RL_ASSERT(is_vector(packed, rl_packed_len(be, out.shape[1], in.shape[1])));
+    RL_ASSERT(is_packed(packed, rl_packed_len(be, out.shape[1], in.shape[1])));
     be->compute->linear(be, out, in, packed, add);
+}
+
+void rl_op_linear_back(rl_backend *be, rl_tensor d_in, rl_tensor d_out, rl_tensor packed,
+                       bool add) {
+    RL_ASSERT(is_matrix(d_out, d_out.shape[0], d_out.shape[1]));
+    RL_ASSERT(is_matrix(d_in, d_out.shape[0], d_in.shape[1]));
+    RL_ASSERT(is_packed(packed, packed.shape[0]));
+    RL_ASSERT(packed.shape[0] >= rl_packed_len(be, d_out.shape[1], d_in.shape[1]));
+    be->compute->linear_back(be, d_in, d_out, packed, add);
 }
 
 void rl_op_matmul(rl_backend *be, rl_tensor out, rl_tensor a, rl_tensor b, bool a_t, bool b_t,
@@ -77,6 +91,11 @@ void rl_op_embed(rl_backend *be, rl_tensor out, rl_tensor table, rl_tensor token
     RL_ASSERT(is_matrix(table, table.shape[0], table.shape[1]));
     RL_ASSERT(is_matrix(out, out.shape[0], table.shape[1]) && is_index(token, out.shape[0]));
     be->compute->embed(be, out, table, token);
+}
+
+void rl_op_round_bf16(rl_backend *be, rl_tensor x) {
+    RL_ASSERT(is_floats(x) && x.rank == 2);
+    be->compute->round_bf16(be, x);
 }
 
 void rl_op_embed_back(rl_backend *be, rl_tensor d_table, rl_tensor d_out, rl_tensor token) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "rl/core/assert.h"
+#include "tensor/bf16.h"
 
 // Numbers in files are little-endian; put together by shifts they read right on any machine.
 static uint32_t u16_at(const uint8_t *p) {
@@ -64,12 +65,7 @@ static void from_bf16(const uint8_t *p, int64_t n, float *out) {
 void rl_f32_to_bf16(const float *in, int64_t n, void *out) {
     uint8_t *p = out;
     for (int64_t i = 0; i < n; i++) {
-        uint32_t bits, half;
-        memcpy(&bits, &in[i], sizeof bits);
-        half = (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
-        if ((bits & 0x7fffffffu) > 0x7f800000u) { // rounding could carry a NaN to infinity
-            half = bits >> 16 | 0x40u;
-        }
+        uint16_t half = rl_bf16_of(in[i]);
         p[2 * i] = (uint8_t)half;
         p[2 * i + 1] = (uint8_t)(half >> 8);
     }

@@ -48,14 +48,14 @@ static const rl_section model_section = {
     .n_keys = sizeof model_keys / sizeof model_keys[0],
 };
 
-static const char *const weights_names[] = {"f32", NULL};
 static const rl_key compute_keys[] = {
     RL_KEY_ROW(rl_compute_opts, threads, "0", 0, 1024, RL_KEY_RESUME_FREE,
                "threads that compute; 0 for one per processor; results do not depend on it"),
     RL_CHOICE_ROW(rl_compute_opts, kernels, "auto", rl_kernels_names, RL_KEY_RESUME_FREE,
                   "inner loops of the forward; all give the same bits"),
-    RL_CHOICE_ROW(rl_compute_opts, weights, "f32", weights_names, 0,
-                  "how the forward holds the weights"),
+    RL_CHOICE_ROW(rl_compute_opts, weights, "f32", rl_weights_names, 0,
+                  "how forward and backward hold the matrices; bf16 halves the memory they are "
+                  "read from; masters, sums and all other numbers stay float32"),
     RL_KEY_ROW(rl_compute_opts, micro_tokens, "4096", 64, 1e9, 0,
                "tokens of one forward and backward; about 45 KiB of memory each per layer and 1000 "
                "of width"),

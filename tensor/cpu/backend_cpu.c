@@ -109,15 +109,30 @@ static const char *const op_names[] = {
     "rms_norm_back", "rope",   "kv_write",    "attention", "attention_back", "swiglu",
     "swiglu_back",   "gather", "scatter_add", "logprob",   "logprob_back",   "sample",
     "copy",          "fill",   "sum_squares", "adamw",     "muon",           "add",
-    "sum_rows",      "geglu",  "geglu_back",  "scale",
+    "sum_rows",      "geglu",  "geglu_back",  "scale",     "linear_back",    "round_bf16",
 };
+
+/* Those that weights packed as BF16 need. */
+static const char *const bf16_names[] = {"pack", "linear", "linear_back", "round_bf16"};
+
+static bool is_among(const char *op, const char *const *name, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(name[i], op) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static bool cpu_supports(const rl_backend *be, const char *op, rl_dtype dtype) {
     (void)be;
-    for (size_t i = 0; i < sizeof op_names / sizeof op_names[0]; i++) {
-        if (strcmp(op_names[i], op) == 0) {
-            return dtype == RL_DTYPE_F32;
-        }
+    switch (dtype) {
+    case RL_DTYPE_F32:
+        return is_among(op, op_names, sizeof op_names / sizeof op_names[0]);
+    case RL_DTYPE_BF16:
+        return is_among(op, bf16_names, sizeof bf16_names / sizeof bf16_names[0]);
+    case RL_DTYPE_I32:
+        break;
     }
     return false;
 }
@@ -134,8 +149,10 @@ static const rl_compute_ops compute_ops = {
     .packed_len = rl_cpu_packed_len,
     .pack = rl_cpu_pack,
     .linear = rl_cpu_linear,
+    .linear_back = rl_cpu_linear_back,
     .matmul = rl_cpu_matmul,
     .embed = rl_cpu_embed,
+    .round_bf16 = rl_cpu_round_bf16,
     .embed_back = rl_cpu_embed_back,
     .rms_norm = rl_cpu_rms_norm,
     .rms_norm_back = rl_cpu_rms_norm_back,

@@ -48,6 +48,11 @@ static inline float *rl_cpu_f32(rl_tensor t) {
     return (float *)(void *)(t.buffer->host + t.offset);
 }
 
+static inline uint16_t *rl_cpu_bf16(rl_tensor t) {
+    RL_DASSERT(t.dtype == RL_DTYPE_BF16);
+    return (uint16_t *)(void *)(t.buffer->host + t.offset);
+}
+
 static inline int32_t *rl_cpu_i32(rl_tensor t) {
     RL_DASSERT(t.dtype == RL_DTYPE_I32);
     return (int32_t *)(void *)(t.buffer->host + t.offset);
@@ -75,6 +80,7 @@ static inline int64_t rl_cpu_first_key(const rl_attn_plan *plan, int64_t pos) {
 int64_t rl_cpu_packed_len(const rl_backend *be, int64_t n_out, int64_t n_in);
 void rl_cpu_pack(rl_backend *be, rl_tensor packed, rl_tensor weight);
 void rl_cpu_linear(rl_backend *be, rl_tensor out, rl_tensor in, rl_tensor packed, bool add);
+void rl_cpu_round_bf16(rl_backend *be, rl_tensor x);
 void rl_cpu_embed(rl_backend *be, rl_tensor out, rl_tensor table, rl_tensor token);
 void rl_cpu_rms_norm(rl_backend *be, rl_tensor out, rl_tensor rstd, rl_tensor in, rl_tensor weight,
                      float eps);
@@ -97,6 +103,8 @@ void rl_cpu_copy(rl_backend *be, rl_tensor out, rl_tensor in);
 void rl_cpu_fill(rl_backend *be, rl_tensor out, float value);
 
 /* Backward and optimizer. */
+void rl_cpu_linear_back(rl_backend *be, rl_tensor d_in, rl_tensor d_out, rl_tensor packed,
+                        bool add);
 void rl_cpu_matmul(rl_backend *be, rl_tensor out, rl_tensor a, rl_tensor b, bool a_t, bool b_t,
                    float beta);
 void rl_cpu_embed_back(rl_backend *be, rl_tensor d_table, rl_tensor d_out, rl_tensor token);

@@ -1,7 +1,8 @@
-/* Moving rows: embedding, gather, copy, fill. */
+/* Moving rows: embedding, gather, copy, fill, rounding. */
 #include <string.h>
 
 #include "rl/tensor/tensor.h"
+#include "tensor/bf16.h"
 #include "tensor/cpu/cpu_ops.h"
 
 enum { ROWS_A_TILE = 16 };
@@ -100,4 +101,20 @@ void rl_cpu_fill(rl_backend *be, rl_tensor out, float value) {
         .value = value,
     };
     run_flat(be, out, &job, fill_rows);
+}
+
+static void round_rows(void *context, int64_t begin, int64_t end, int32_t worker) {
+    const rows_job *job = context;
+    (void)worker;
+    for (int64_t r = begin; r < end; r++) {
+        float *x = job->out + r * job->out_stride;
+        for (int64_t i = 0; i < job->width; i++) {
+            x[i] = rl_f32_of_bf16(rl_bf16_of(x[i]));
+        }
+    }
+}
+
+void rl_cpu_round_bf16(rl_backend *be, rl_tensor x) {
+    rows_job job = {.out = rl_cpu_f32(x), .out_stride = x.stride[0], .width = x.shape[1]};
+    rl_pool_run(rl_cpu_of(be)->pool, x.shape[0], ROWS_A_TILE, round_rows, &job);
 }

@@ -123,6 +123,15 @@ static bool suits_panels(const rl_cpu_gemm *g) {
            g->n * g->k <= MOST_FLOATS;
 }
 
+void rl_cpu_product(rl_cpu *cpu, const rl_cpu_gemm *g) {
+    if (suits_panels(g)) {
+        rl_cpu_panel_product(cpu, g);
+    } else if (g->m > 0 && g->n > 0) {
+        tiles t = cut(g);
+        rl_pool_run(cpu->pool, parts_of(g->m, t.rows) * t.n_across, 1, run_tiles, &t);
+    }
+}
+
 void rl_cpu_matmul(rl_backend *be, rl_tensor out, rl_tensor a, rl_tensor b, bool a_t, bool b_t,
                    float beta) {
     rl_cpu_gemm g = {
@@ -139,10 +148,5 @@ void rl_cpu_matmul(rl_backend *be, rl_tensor out, rl_tensor a, rl_tensor b, bool
         .b_t = b_t,
         .beta = beta,
     };
-    if (suits_panels(&g)) {
-        rl_cpu_panel_product(rl_cpu_of(be), &g);
-    } else if (g.m > 0 && g.n > 0) {
-        tiles t = cut(&g);
-        rl_pool_run(rl_cpu_of(be)->pool, parts_of(g.m, t.rows) * t.n_across, 1, run_tiles, &t);
-    }
+    rl_cpu_product(rl_cpu_of(be), &g);
 }

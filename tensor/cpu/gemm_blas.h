@@ -1,4 +1,4 @@
-/* One product on the calling thread: for operations that do their own sharing out of work. */
+/* Products on plain arrays. */
 #ifndef RL_TENSOR_CPU_GEMM_BLAS_H
 #define RL_TENSOR_CPU_GEMM_BLAS_H
 
@@ -18,7 +18,10 @@ typedef struct rl_cpu_gemm {
     float beta;
 } rl_cpu_gemm;
 
+/* On the calling thread: for operations that do their own sharing out of work. */
 void rl_cpu_sgemm(const rl_cpu_gemm *g);
+/* On the pool, by BLAS or by panels as the shapes say. */
+void rl_cpu_product(rl_cpu *cpu, const rl_cpu_gemm *g);
 
 /* gemm_fwd.c: the product of plain a and b with beta 0 by the panels of the forward, on the pool.
  * An element is one chain over k, so the bits do not depend on threads or kernels. */

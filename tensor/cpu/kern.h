@@ -32,7 +32,7 @@ enum {
 typedef struct rl_kern_panel {
     const float *in; // [n_rows, n_k]
     int64_t in_stride;
-    const float *weight; // [n_k][RL_PANEL]
+    const void *weight; // [n_k][RL_PANEL], float32 or bfloat16 as the row of the table says
     int64_t n_k;
     const float *from; // [n_rows, n_out]; may be out
     int64_t from_stride;
@@ -40,11 +40,14 @@ typedef struct rl_kern_panel {
     int64_t out_stride;
     bool add;
     int32_t n_rows, n_out; // n_out <= RL_PANEL
-    int64_t n_ahead;       // floats behind the weight that will be wanted next: a hint
+    int64_t n_ahead;       // numbers behind the weight that will be wanted next: a hint
 } rl_kern_panel;
 
 typedef struct rl_kern {
     void (*panel)(const rl_kern_panel *p);
+    void (*panel_bf16)(const rl_kern_panel *p); // the bits of panel over the widened weight
+    void (*widen)(float *out, const uint16_t *x, int64_t n);
+    void (*narrow)(uint16_t *out, const float *x, int64_t n); // to nearest, ties to even
 
     /*
      * score[v][key] = q[v] . key for n_keys <= RL_ATTN_KEYS, whole blocks of 16: block b lies at

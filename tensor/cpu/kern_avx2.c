@@ -1,4 +1,5 @@
 /* Rows in 256-bit registers: the 16 lanes of the definition are two registers; ends are masked. */
+#include "tensor/bf16.h"
 #include "tensor/cpu/kern.h"
 #include "tensor/cpu/kern_exp.h"
 
@@ -213,8 +214,44 @@ static void exp_sums_256(float sum[2], const float *x, float temperature, float 
     sum[1] = fold(low[1], high[1]);
 }
 
+static void widen_256(float *out, const uint16_t *x, int64_t n) {
+    int64_t i = 0;
+    for (; i + HALF <= n; i += HALF) {
+        __m256i bits =
+            _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)(x + i)));
+        _mm256_storeu_si256((__m256i *)(void *)(out + i), _mm256_slli_epi32(bits, 16));
+    }
+    for (; i < n; i++) {
+        out[i] = rl_f32_of_bf16(x[i]);
+    }
+}
+
+/* Eight numbers as bfloat16, each in the lower half of its place. */
+static inline __m256i narrow_half(const float *x) {
+    __m256 v = _mm256_loadu_ps(x);
+    __m256i bits = _mm256_castps_si256(v), half = _mm256_srli_epi32(bits, 16);
+    __m256i up =
+        _mm256_add_epi32(_mm256_set1_epi32(0x7fff), _mm256_and_si256(half, _mm256_set1_epi32(1)));
+    __m256i nearest = _mm256_srli_epi32(_mm256_add_epi32(bits, up), 16);
+    __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+    return _mm256_blendv_epi8(nearest, _mm256_or_si256(half, _mm256_set1_epi32(0x40)), nan);
+}
+
+static void narrow_256(uint16_t *out, const float *x, int64_t n) {
+    int64_t i = 0;
+    for (; i + RL_LANES <= n; i += RL_LANES) {
+        __m256i both = _mm256_packus_epi32(narrow_half(x + i), narrow_half(x + i + HALF));
+        _mm256_storeu_si256((__m256i *)(void *)(out + i), _mm256_permute4x64_epi64(both, 0xd8));
+    }
+    for (; i < n; i++) {
+        out[i] = rl_bf16_of(x[i]);
+    }
+}
+
 void rl_kern_avx2(rl_kern *kern) {
     rl_kern_products_avx2(kern);
+    kern->widen = widen_256;
+    kern->narrow = narrow_256;
     kern->softmax = softmax_256;
     kern->sum_squares = sum_squares_256;
     kern->norm = norm_256;

@@ -1,4 +1,5 @@
 /* Rows in 512-bit registers: a register is the 16 lanes of the definition; ends are masked. */
+#include "tensor/bf16.h"
 #include "tensor/cpu/kern.h"
 #include "tensor/cpu/kern_exp.h"
 
@@ -176,8 +177,39 @@ static void exp_sums_512(float sum[2], const float *x, float temperature, float 
     sum[1] = fold(sum_ez);
 }
 
+static void widen_512(float *out, const uint16_t *x, int64_t n) {
+    int64_t i = 0;
+    for (; i + RL_LANES <= n; i += RL_LANES) {
+        __m512i bits =
+            _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(x + i)));
+        _mm512_storeu_si512(out + i, _mm512_slli_epi32(bits, 16));
+    }
+    for (; i < n; i++) {
+        out[i] = rl_f32_of_bf16(x[i]);
+    }
+}
+
+static void narrow_512(uint16_t *out, const float *x, int64_t n) {
+    const __m512i most = _mm512_set1_epi32(0x7fff), one = _mm512_set1_epi32(1);
+    int64_t i = 0;
+    for (; i + RL_LANES <= n; i += RL_LANES) {
+        __m512 v = _mm512_loadu_ps(x + i);
+        __m512i bits = _mm512_castps_si512(v), half = _mm512_srli_epi32(bits, 16);
+        __m512i up = _mm512_add_epi32(most, _mm512_and_si512(half, one));
+        __m512i nearest = _mm512_srli_epi32(_mm512_add_epi32(bits, up), 16);
+        __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+        nearest = _mm512_mask_or_epi32(nearest, nan, half, _mm512_set1_epi32(0x40));
+        _mm256_storeu_si256((__m256i *)(void *)(out + i), _mm512_cvtepi32_epi16(nearest));
+    }
+    for (; i < n; i++) {
+        out[i] = rl_bf16_of(x[i]);
+    }
+}
+
 void rl_kern_avx512(rl_kern *kern) {
     rl_kern_products_avx512(kern);
+    kern->widen = widen_512;
+    kern->narrow = narrow_512;
     kern->softmax = softmax_512;
     kern->sum_squares = sum_squares_512;
     kern->norm = norm_512;

@@ -1,10 +1,23 @@
 /* The inner loops in plain C: the definition of every bit the wider sets must give. */
 #include <math.h>
 
+#include "tensor/bf16.h"
 #include "tensor/cpu/kern.h"
 #include "tensor/cpu/kern_exp.h"
 
-static void ref_panel(const rl_kern_panel *p) {
+static void ref_widen(float *out, const uint16_t *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        out[i] = rl_f32_of_bf16(x[i]);
+    }
+}
+
+static void ref_narrow(uint16_t *out, const float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        out[i] = rl_bf16_of(x[i]);
+    }
+}
+
+static inline void ref_rows(const rl_kern_panel *p, bool bf16) {
     for (int32_t r = 0; r < p->n_rows; r++) {
         const float *in = p->in + r * p->in_stride;
         float *out = p->out + r * p->out_stride;
@@ -13,7 +26,12 @@ static void ref_panel(const rl_kern_panel *p) {
             acc[o] = p->from[r * p->from_stride + o];
         }
         for (int64_t k = 0; k < p->n_k; k++) {
-            const float *weight = p->weight + k * RL_PANEL;
+            const float *weight = (const float *)p->weight + k * RL_PANEL;
+            float wide[RL_PANEL];
+            if (bf16) {
+                ref_widen(wide, (const uint16_t *)p->weight + k * RL_PANEL, RL_PANEL);
+                weight = wide;
+            }
             for (int32_t o = 0; o < RL_PANEL; o++) {
                 acc[o] = fmaf(in[k], weight[o], acc[o]);
             }
@@ -22,6 +40,14 @@ static void ref_panel(const rl_kern_panel *p) {
             out[o] = p->add ? out[o] + acc[o] : acc[o];
         }
     }
+}
+
+static void ref_panel(const rl_kern_panel *p) {
+    ref_rows(p, false);
+}
+
+static void ref_panel_bf16(const rl_kern_panel *p) {
+    ref_rows(p, true);
 }
 
 static void ref_attn_score(float *score, int64_t score_stride, const float *q, int64_t q_stride,
@@ -159,6 +185,9 @@ static void ref_exp_sums(float sum[2], const float *x, float temperature, float 
 void rl_kern_ref(rl_kern *kern) {
     *kern = (rl_kern){
         .panel = ref_panel,
+        .panel_bf16 = ref_panel_bf16,
+        .widen = ref_widen,
+        .narrow = ref_narrow,
         .attn_score = ref_attn_score,
         .attn_value = ref_attn_value,
         .softmax = ref_softmax,

@@ -11,7 +11,7 @@ enum {
     ROWS = 6,
     VECTOR = 8,
     THIRD = 16,
-    LINE = 16,           // floats of a cache line
+    LINE = 64,           // bytes of a cache line
     SOON = 48 * RL_PANEL // how far a single pass reads ahead
 };
 
@@ -35,21 +35,32 @@ static inline __m256i mask_of(int32_t left) {
  * evenly as can be, since a burst of requests would hold up our own loads.
  */
 typedef struct ahead {
-    const float *line;
+    const char *line;
     int32_t owed, lines, steps;
 } ahead;
+
+/* Bytes of a number of the weight, and eight of them. */
+#define WEIGHT_SIZE(bf16) ((bf16) ? (int)sizeof(uint16_t) : (int)sizeof(float))
+ALWAYS_INLINE __m256 weight_at(const char *weight, const int i, const bool bf16) {
+    const char *at = weight + i * WEIGHT_SIZE(bf16);
+    if (bf16) {
+        __m256i half = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)at));
+        return _mm256_castsi256_ps(_mm256_slli_epi32(half, 16));
+    }
+    return _mm256_loadu_ps((const float *)(const void *)at);
+}
 
 /*
  * One inner value: a column of inputs times a row of the panel. Rows 0 to 2 and 3 to 5 have a
  * pointer each, so that one register holds the stride of all.
  */
 ALWAYS_INLINE void panel_step(__m256 acc[ROWS][6], const float *low, const float *high,
-                              int64_t in_stride, const float *weight, const int n_rows,
-                              const int n_cols) {
+                              int64_t in_stride, const char *weight, const int n_rows,
+                              const int n_cols, const bool bf16) {
     __m256 w[6];
     UNROLL_ALL
     for (int c = 0; c < n_cols; c++) {
-        w[c] = _mm256_loadu_ps(weight + c * VECTOR);
+        w[c] = weight_at(weight, c * VECTOR, bf16);
     }
     UNROLL_ALL
     for (int r = 0; r < n_rows; r++) {
@@ -63,11 +74,11 @@ ALWAYS_INLINE void panel_step(__m256 acc[ROWS][6], const float *low, const float
 
 /* n_rows x n_cols registers from column `col` of the panel on. */
 ALWAYS_INLINE void panel_block(const rl_kern_panel *p, int32_t row, int32_t col, ahead *asked,
-                               const int n_rows, const int n_cols) {
+                               const int n_rows, const int n_cols, const bool bf16) {
     __m256 acc[ROWS][6];
     const int64_t in_stride = p->in_stride, n_k = p->n_k;
     const float *low = p->in + row * in_stride, *high = low + 3 * in_stride;
-    const float *weight = p->weight + col;
+    const char *weight = (const char *)p->weight + col * WEIGHT_SIZE(bf16);
     const float *from = p->from != NULL ? p->from + row * p->from_stride + col : NULL;
     float *out = p->out + row * p->out_stride + col;
     ahead next = *asked;
@@ -85,12 +96,12 @@ ALWAYS_INLINE void panel_block(const rl_kern_panel *p, int32_t row, int32_t col,
                             : _mm256_maskload_ps(from + r * p->from_stride + c * VECTOR, mask[c]);
         }
     }
-    for (int64_t k = 0; k < n_k; k++, low++, high++, weight += RL_PANEL) {
+    for (int64_t k = 0; k < n_k; k++, low++, high++, weight += RL_PANEL * WEIGHT_SIZE(bf16)) {
         for (next.owed += next.lines; next.owed > 0; next.owed -= next.steps) {
-            _mm_prefetch((const char *)next.line, _MM_HINT_T1);
+            _mm_prefetch(next.line, _MM_HINT_T1);
             next.line += LINE;
         }
-        panel_step(acc, low, high, in_stride, weight, n_rows, n_cols);
+        panel_step(acc, low, high, in_stride, weight, n_rows, n_cols, bf16);
     }
     UNROLL_ALL
     for (int r = 0; r < n_rows; r++) {
@@ -106,56 +117,65 @@ ALWAYS_INLINE void panel_block(const rl_kern_panel *p, int32_t row, int32_t col,
     *asked = next;
 }
 
-static void panel_third(const rl_kern_panel *p, int32_t row, int32_t col, ahead *asked) {
+ALWAYS_INLINE void panel_third(const rl_kern_panel *p, int32_t row, int32_t col, ahead *asked,
+                               const bool bf16) {
     switch (p->n_rows - row) {
     case 1:
-        panel_block(p, row, col, asked, 1, 2);
+        panel_block(p, row, col, asked, 1, 2, bf16);
         break;
     case 2:
-        panel_block(p, row, col, asked, 2, 2);
+        panel_block(p, row, col, asked, 2, 2, bf16);
         break;
     case 3:
-        panel_block(p, row, col, asked, 3, 2);
+        panel_block(p, row, col, asked, 3, 2, bf16);
         break;
     case 4:
-        panel_block(p, row, col, asked, 4, 2);
+        panel_block(p, row, col, asked, 4, 2, bf16);
         break;
     case 5:
-        panel_block(p, row, col, asked, 5, 2);
+        panel_block(p, row, col, asked, 5, 2, bf16);
         break;
     default:
-        panel_block(p, row, col, asked, 6, 2);
+        panel_block(p, row, col, asked, 6, 2, bf16);
         break;
     }
 }
 
-static void panel_wide(const rl_kern_panel *p, ahead *asked) {
+ALWAYS_INLINE void panel_wide(const rl_kern_panel *p, ahead *asked, const bool bf16) {
     if (p->n_rows == 1) {
-        panel_block(p, 0, 0, asked, 1, 6);
+        panel_block(p, 0, 0, asked, 1, 6, bf16);
     } else {
-        panel_block(p, 0, 0, asked, 2, 6);
+        panel_block(p, 0, 0, asked, 2, 6, bf16);
     }
 }
 
-static void panel_256(const rl_kern_panel *p) {
+ALWAYS_INLINE void panel_all(const rl_kern_panel *p, const bool bf16) {
     int32_t passes = p->n_rows <= 2 ? 1 : (p->n_rows + ROWS - 1) / ROWS * 3;
     // A single pass runs at the speed of memory: it asks for what it needs itself a little later.
     int64_t skip = passes == 1 ? SOON : p->n_k * RL_PANEL, size = p->n_k * RL_PANEL;
     int64_t left = size + p->n_ahead - skip;
     ahead next = {
-        .line = left > 0 ? p->weight + skip : NULL,
-        .lines = left > 0 ? (int32_t)((left < size ? left : size) / LINE) : 0,
+        .line = left > 0 ? (const char *)p->weight + skip * WEIGHT_SIZE(bf16) : NULL,
+        .lines = left > 0 ? (int32_t)((left < size ? left : size) * WEIGHT_SIZE(bf16) / LINE) : 0,
         .steps = passes * (int32_t)p->n_k + 1,
     };
     if (passes == 1) {
-        panel_wide(p, &next);
+        panel_wide(p, &next, bf16);
         return;
     }
     for (int32_t col = 0; col < RL_PANEL; col += THIRD) {
         for (int32_t row = 0; row < p->n_rows; row += ROWS) {
-            panel_third(p, row, col, &next);
+            panel_third(p, row, col, &next, bf16);
         }
     }
+}
+
+static void panel_256(const rl_kern_panel *p) {
+    panel_all(p, false);
+}
+
+static void panel_bf16_256(const rl_kern_panel *p) {
+    panel_all(p, true);
 }
 
 /* A hint that memory `floats` behind x is wanted soon; it need not be ours, so no pointer is
@@ -301,6 +321,7 @@ static void attn_value_256(float *acc, int64_t acc_stride, const float *p, int64
 
 void rl_kern_products_avx2(rl_kern *kern) {
     kern->panel = panel_256;
+    kern->panel_bf16 = panel_bf16_256;
     kern->attn_score = attn_score_256;
     kern->attn_value = attn_value_256;
 }

@@ -7,7 +7,7 @@
 enum {
     ROWS = 8,
     UNROLL = 4,
-    LINE = 16,           // floats of a cache line
+    LINE = 64,           // bytes of a cache line
     SOON = 48 * RL_PANEL // how far a single pass reads ahead
 };
 
@@ -31,15 +31,26 @@ static __mmask16 mask_of(int32_t n) {
  * evenly as can be, since a burst of requests would hold up our own loads.
  */
 typedef struct ahead {
-    const float *line;
+    const char *line;
     int32_t owed, lines, steps;
 } ahead;
 
+/* Bytes of a number of the weight, and sixteen of them. */
+#define WEIGHT_SIZE(bf16) ((bf16) ? (int)sizeof(uint16_t) : (int)sizeof(float))
+ALWAYS_INLINE __m512 weight_at(const char *weight, const int i, const bool bf16) {
+    const char *at = weight + i * WEIGHT_SIZE(bf16);
+    if (bf16) {
+        __m512i half = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)at));
+        return _mm512_castsi512_ps(_mm512_slli_epi32(half, 16));
+    }
+    return _mm512_loadu_ps(at);
+}
+
 /* One inner value: a column of inputs times a row of the panel. */
 ALWAYS_INLINE void panel_step(__m512 acc[ROWS][3], const float *in, int64_t in_stride,
-                              const float *weight, const int n_rows) {
-    __m512 w0 = _mm512_loadu_ps(weight), w1 = _mm512_loadu_ps(weight + RL_LANES);
-    __m512 w2 = _mm512_loadu_ps(weight + 2 * RL_LANES);
+                              const char *weight, const int n_rows, const bool bf16) {
+    __m512 w0 = weight_at(weight, 0, bf16), w1 = weight_at(weight, RL_LANES, bf16);
+    __m512 w2 = weight_at(weight, 2 * RL_LANES, bf16);
 #pragma GCC unroll 8
     for (int r = 0; r < n_rows; r++) {
         __m512 x = _mm512_set1_ps(in[r * in_stride]);
@@ -49,10 +60,12 @@ ALWAYS_INLINE void panel_step(__m512 acc[ROWS][3], const float *in, int64_t in_s
     }
 }
 
-ALWAYS_INLINE void panel_rows(const rl_kern_panel *p, int32_t row, ahead *asked, const int n_rows) {
+ALWAYS_INLINE void panel_rows(const rl_kern_panel *p, int32_t row, ahead *asked, const int n_rows,
+                              const bool bf16) {
     __m512 acc[ROWS][3];
     const int64_t in_stride = p->in_stride, n_k = p->n_k;
-    const float *in = p->in + row * in_stride, *weight = p->weight;
+    const float *in = p->in + row * in_stride;
+    const char *weight = p->weight;
     const float *from = p->from != NULL ? p->from + row * p->from_stride : NULL;
     float *out = p->out + row * p->out_stride;
     __mmask16 mask[3] = {mask_of(p->n_out), mask_of(p->n_out - RL_LANES),
@@ -71,16 +84,16 @@ ALWAYS_INLINE void panel_rows(const rl_kern_panel *p, int32_t row, ahead *asked,
     }
     for (; k + UNROLL <= n_k; k += UNROLL) {
         for (next.owed += next.lines; next.owed > 0; next.owed -= next.steps) {
-            _mm_prefetch((const char *)next.line, _MM_HINT_T1);
+            _mm_prefetch(next.line, _MM_HINT_T1);
             next.line += LINE;
         }
 #pragma GCC unroll 4
-        for (int u = 0; u < UNROLL; u++, in++, weight += RL_PANEL) {
-            panel_step(acc, in, in_stride, weight, n_rows);
+        for (int u = 0; u < UNROLL; u++, in++, weight += RL_PANEL * WEIGHT_SIZE(bf16)) {
+            panel_step(acc, in, in_stride, weight, n_rows, bf16);
         }
     }
-    for (; k < n_k; k++, in++, weight += RL_PANEL) {
-        panel_step(acc, in, in_stride, weight, n_rows);
+    for (; k < n_k; k++, in++, weight += RL_PANEL * WEIGHT_SIZE(bf16)) {
+        panel_step(acc, in, in_stride, weight, n_rows, bf16);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < n_rows; r++) {
@@ -96,51 +109,78 @@ ALWAYS_INLINE void panel_rows(const rl_kern_panel *p, int32_t row, ahead *asked,
     *asked = next;
 }
 
-static void panel_8(const rl_kern_panel *p, int32_t row, ahead *asked) {
-    panel_rows(p, row, asked, 8);
-}
-
-static void panel_rest(const rl_kern_panel *p, int32_t row, ahead *asked) {
+ALWAYS_INLINE void panel_rest(const rl_kern_panel *p, int32_t row, ahead *asked, const bool bf16) {
     switch (p->n_rows - row) {
     case 1:
-        panel_rows(p, row, asked, 1);
+        panel_rows(p, row, asked, 1, bf16);
         break;
     case 2:
-        panel_rows(p, row, asked, 2);
+        panel_rows(p, row, asked, 2, bf16);
         break;
     case 3:
-        panel_rows(p, row, asked, 3);
+        panel_rows(p, row, asked, 3, bf16);
         break;
     case 4:
-        panel_rows(p, row, asked, 4);
+        panel_rows(p, row, asked, 4, bf16);
         break;
     case 5:
-        panel_rows(p, row, asked, 5);
+        panel_rows(p, row, asked, 5, bf16);
         break;
     case 6:
-        panel_rows(p, row, asked, 6);
+        panel_rows(p, row, asked, 6, bf16);
         break;
     default:
-        panel_rows(p, row, asked, 7);
+        panel_rows(p, row, asked, 7, bf16);
         break;
     }
 }
 
-static void panel_512(const rl_kern_panel *p) {
+static void panel_8_f32(const rl_kern_panel *p, int32_t row, ahead *asked) {
+    panel_rows(p, row, asked, 8, false);
+}
+
+static void panel_8_bf16(const rl_kern_panel *p, int32_t row, ahead *asked) {
+    panel_rows(p, row, asked, 8, true);
+}
+
+static void panel_rest_f32(const rl_kern_panel *p, int32_t row, ahead *asked) {
+    panel_rest(p, row, asked, false);
+}
+
+static void panel_rest_bf16(const rl_kern_panel *p, int32_t row, ahead *asked) {
+    panel_rest(p, row, asked, true);
+}
+
+static ahead begin_ahead(const rl_kern_panel *p, const bool bf16) {
     int32_t passes = (p->n_rows + ROWS - 1) / ROWS;
     // A single pass runs at the speed of memory: it asks for what it needs itself a little later.
     int64_t skip = passes == 1 ? SOON : p->n_k * RL_PANEL, size = p->n_k * RL_PANEL;
     int64_t left = size + p->n_ahead - skip;
-    ahead next = {
-        .line = left > 0 ? p->weight + skip : NULL,
-        .lines = left > 0 ? (int32_t)((left < size ? left : size) / LINE) : 0,
+    return (ahead){
+        .line = left > 0 ? (const char *)p->weight + skip * WEIGHT_SIZE(bf16) : NULL,
+        .lines = left > 0 ? (int32_t)((left < size ? left : size) * WEIGHT_SIZE(bf16) / LINE) : 0,
         .steps = passes * (int32_t)(p->n_k / UNROLL) + 1,
     };
+}
+
+static void panel_512(const rl_kern_panel *p) {
+    ahead next = begin_ahead(p, false);
     for (int32_t row = 0; row < p->n_rows; row += ROWS) {
         if (p->n_rows - row >= ROWS) {
-            panel_8(p, row, &next);
+            panel_8_f32(p, row, &next);
         } else {
-            panel_rest(p, row, &next);
+            panel_rest_f32(p, row, &next);
+        }
+    }
+}
+
+static void panel_bf16_512(const rl_kern_panel *p) {
+    ahead next = begin_ahead(p, true);
+    for (int32_t row = 0; row < p->n_rows; row += ROWS) {
+        if (p->n_rows - row >= ROWS) {
+            panel_8_bf16(p, row, &next);
+        } else {
+            panel_rest_bf16(p, row, &next);
         }
     }
 }
@@ -364,6 +404,7 @@ static void attn_value_512(float *acc, int64_t acc_stride, const float *p, int64
 
 void rl_kern_products_avx512(rl_kern *kern) {
     kern->panel = panel_512;
+    kern->panel_bf16 = panel_bf16_512;
     kern->attn_score = attn_score_512;
     kern->attn_value = attn_value_512;
 }

@@ -4,7 +4,7 @@
  * multiple of the time to read the weights once, the rest as a share of the fused-multiply-add peak
  * (products of the weights only are counted).
  *
- *   bench_policy MODEL [THREADS [KERNELS]]
+ *   bench_policy MODEL [THREADS [KERNELS [WEIGHTS]]]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +25,7 @@ typedef struct bench {
     rl_policy *policy;
     int32_t n_threads;
     rl_kernels kernels;
+    rl_weights weights;
     double peak, read; // flop/s, bytes/s
     double body, head; // values of the blocks' matrices and of the head
     int32_t *token;    // [SEQUENCES * LENGTH] any ids
@@ -39,7 +40,7 @@ static void must(rl_status status, const rl_err *err) {
 
 static void open_bench(bench *b, const char *path) {
     const rl_model_config *config;
-    rl_policy_opts opts = {.trains = true};
+    rl_policy_opts opts = {.trains = true, .weights = b->weights};
     int64_t qkv, mixed;
     rl_err err;
     int32_t t;
@@ -122,8 +123,9 @@ static void bench_decode(const bench *b, int32_t batch) {
     printf("decode, batch %2d: %7.1f tok/s, %6.2f ms a step, %.2f x reading the weights, %4.1f %% "
            "of peak; prefill of %d: %.0f tok/s\n",
            (int)batch, batch * NEW / decode, decode / NEW * 1e3,
-           decode / NEW / (values * 4 / b->read), 100 * 2 * values * batch * NEW / decode / b->peak,
-           (int)(n_prompts * PROMPT), n_prompts * PROMPT / prefill);
+           decode / NEW / (values * (b->weights == RL_WEIGHTS_BF16 ? 2 : 4) / b->read),
+           100 * 2 * values * batch * NEW / decode / b->peak, (int)(n_prompts * PROMPT),
+           n_prompts * PROMPT / prefill);
     rl_decoder_free(decoder);
     rl_arena_free(arena);
 }
@@ -168,7 +170,7 @@ int main(int argc, char **argv) {
     bench b = {.n_threads = rl_cpu_count()};
     size_t i;
     if (argc < 2) {
-        fprintf(stderr, "usage: bench_policy MODEL [THREADS [KERNELS]]\n");
+        fprintf(stderr, "usage: bench_policy MODEL [THREADS [KERNELS [WEIGHTS]]]\n");
         return 2;
     }
     if (argc > 2) {
@@ -179,10 +181,15 @@ int main(int argc, char **argv) {
             b.kernels = (rl_kernels)i;
         }
     }
+    for (i = 0; argc > 4 && rl_weights_names[i] != NULL; i++) {
+        if (strcmp(argv[4], rl_weights_names[i]) == 0) {
+            b.weights = (rl_weights)i;
+        }
+    }
     open_bench(&b, argv[1]);
     probe_print_flags();
-    printf("%s; %.1f M weights in the blocks, %.1f M in the head\n", rl_cpu_describe(b.be),
-           b.body / 1e6, b.head / 1e6);
+    printf("%s; %.1f M weights in the blocks, %.1f M in the head, held in %s\n",
+           rl_cpu_describe(b.be), b.body / 1e6, b.head / 1e6, rl_weights_names[b.weights]);
     probe(&b);
     for (i = 0; i < sizeof batches / sizeof batches[0]; i++) {
         bench_decode(&b, batches[i]);

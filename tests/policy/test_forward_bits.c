@@ -200,11 +200,13 @@ static void check_together(const rl_test_model *model, const sampled *s) {
 static record wanted, got;
 
 /* Samples with each of the batch sizes; the first time of all into wanted. */
-static void check_config(const char *path, rl_kernels kernels, int32_t n_threads,
-                         const int32_t *batch, size_t n_batches, bool scores, bool first) {
+static void check_config(const char *path, rl_weights weights, rl_kernels kernels,
+                         int32_t n_threads, const int32_t *batch, size_t n_batches, bool scores,
+                         bool first) {
+    rl_policy_opts opts = {.trains = true, .weights = weights};
     rl_test_model model;
     size_t b;
-    rl_test_model_open(&model, path, kernels, n_threads, true);
+    rl_test_model_open_as(&model, path, kernels, n_threads, &opts);
     for (b = 0; b < n_batches; b++) {
         record *into = first && b == 0 ? &wanted : &got;
         sample_all(&model, batch[b], into);
@@ -221,10 +223,9 @@ static void check_config(const char *path, rl_kernels kernels, int32_t n_threads
     rl_test_model_close(&model);
 }
 
-static void test_same_bits(void **state) {
+static void check_same_bits(rl_weights weights) {
     bool first = true;
     int32_t kernels, n_threads, stopped = 0, i;
-    (void)state;
     for (kernels = RL_KERNELS_REF; kernels <= RL_KERNELS_AVX512; kernels++) {
         if (!rl_cpu_has((rl_kernels)kernels)) {
             print_message("skipped: this processor has no '%s'\n", rl_kernels_names[kernels]);
@@ -232,8 +233,8 @@ static void test_same_bits(void **state) {
         }
         for (n_threads = 1; n_threads <= 2; n_threads++) {
             static const int32_t batches[] = {1, 4, 64};
-            check_config(rl_golden("models/llama3"), (rl_kernels)kernels, n_threads, batches,
-                         RL_COUNT(batches), true, first);
+            check_config(rl_golden("models/llama3"), weights, (rl_kernels)kernels, n_threads,
+                         batches, RL_COUNT(batches), true, first);
             first = false;
         }
     }
@@ -242,6 +243,16 @@ static void test_same_bits(void **state) {
     }
     assert_in_range(stopped, 1, 2 * SAMPLES);
     print_message("families: llama3 | bits | equal\n"); // for tools/families.sh
+}
+
+static void test_same_bits(void **state) {
+    (void)state;
+    check_same_bits(RL_WEIGHTS_F32);
+}
+
+static void test_same_bits_in_bf16(void **state) {
+    (void)state;
+    check_same_bits(RL_WEIGHTS_BF16);
 }
 
 /* The checkpoint in a new folder with a config that allows MAX_TOKENS positions. */
@@ -275,11 +286,14 @@ static void test_families(void **state) {
     for (size_t i = 0; i < RL_COUNT(names); i++) {
         rl_arena *arena = rl_arena_new(0);
         char *folder = stretched(names[i], arena);
-        check_config(folder, RL_KERNELS_AUTO, 2, &batch[0], 1, true, true);
-        if (rl_cpu_has(RL_KERNELS_AVX2)) {
-            check_config(folder, RL_KERNELS_AVX2, 1, &batch[1], 1, false, false);
+        for (int w = RL_WEIGHTS_F32; w <= RL_WEIGHTS_BF16; w++) {
+            rl_weights weights = (rl_weights)w;
+            check_config(folder, weights, RL_KERNELS_AUTO, 2, &batch[0], 1, true, true);
+            if (rl_cpu_has(RL_KERNELS_AVX2)) {
+                check_config(folder, weights, RL_KERNELS_AVX2, 1, &batch[1], 1, false, false);
+            }
+            check_config(folder, weights, RL_KERNELS_REF, 1, &batch[2], 1, false, false);
         }
-        check_config(folder, RL_KERNELS_REF, 1, &batch[2], 1, false, false);
         print_message("families: %s | bits | equal\n", names[i]);
         rl_test_drop(folder);
         rl_arena_free(arena);
@@ -308,8 +322,12 @@ static void test_adapters(void **state) {
             rl_fs_write(rl_path_join(arena, folder, "adapter_config.json"), config, len, &err));
         assert_ok(rl_fs_copy(rl_path_join(arena, from, "adapter_model.safetensors"),
                              rl_path_join(arena, folder, "adapter_model.safetensors"), &err));
-        check_config(folder, RL_KERNELS_AUTO, 2, batches, RL_COUNT(batches), true, true);
-        check_config(folder, RL_KERNELS_REF, 1, batches, 1, true, false);
+        for (int w = RL_WEIGHTS_F32; w <= RL_WEIGHTS_BF16; w++) {
+            rl_weights weights = (rl_weights)w;
+            check_config(folder, weights, RL_KERNELS_AUTO, 2, batches, RL_COUNT(batches), true,
+                         true);
+            check_config(folder, weights, RL_KERNELS_REF, 1, batches, 1, true, false);
+        }
         rl_test_drop(folder);
         rl_arena_free(arena);
     }
@@ -444,11 +462,76 @@ static void test_gradient_splits(void **state) {
     rl_arena_free(arena);
 }
 
+/* Every matrix rounded to bf16 in place; vectors stay. */
+static void round_matrices(rl_test_model *model) {
+    rl_params *params = rl_policy_params(model->policy);
+    for (int32_t i = 0; i < params->n_items; i++) {
+        if (params->item[i].value.rank == 2) {
+            rl_op_round_bf16(model->be, params->item[i].value);
+        }
+    }
+    rl_policy_repack(model->policy);
+}
+
+/* Held in bf16, a model is the float32 model of the rounded matrices: in log-probs and entropy to
+ * the bit, in gradients as near as two orders of the same sums. The masters do not change. */
+static void test_bf16_is_rounded_weights(void **state) {
+    static const char *const names[] = {"llama", "qwen2", "olmo2",
+                                        "gemma3"}; // tied ones among them
+    (void)state;
+    for (size_t m = 0; m < RL_COUNT(names); m++) {
+        rl_arena *arena = rl_arena_new(0);
+        const char *path = rl_golden(rl_arena_printf(arena, "models/%s", names[m]));
+        double logp[2][SHORT], entropy[2][SHORT], plain[SHORT], d_logp[SHORT];
+        float *grad[2];
+        int64_t n = 0;
+        text t;
+        random_text(&t, SHORT, 77);
+        for (int32_t i = 0; i < SHORT; i++) {
+            d_logp[i] = 0.01 * (i % 13 - 6);
+        }
+        for (int w = RL_WEIGHTS_F32; w <= RL_WEIGHTS_BF16; w++) {
+            rl_policy_opts opts = {.trains = true, .weights = (rl_weights)w};
+            rl_segment segment = {.parent = -1, .n_tokens = t.n, .token = t.token, .wanted = true};
+            rl_test_model model;
+            rl_params *params;
+            float *before, *after;
+            rl_err err;
+            rl_test_model_open_as(&model, path, RL_KERNELS_AUTO, 2, &opts);
+            params = rl_policy_params(model.policy);
+            n = params->n_values;
+            before = rl_arena_alloc(arena, (size_t)n, sizeof *before);
+            after = rl_arena_alloc(arena, (size_t)n, sizeof *after);
+            grad[w] = rl_arena_alloc(arena, (size_t)n, sizeof *grad[w]);
+            if (w == RL_WEIGHTS_F32) {
+                assert_ok(rl_policy_score(model.policy, &segment, 1, 0.9, plain, NULL, &err));
+                round_matrices(&model);
+            }
+            rl_tensor_get(model.be, rl_tensor_1d(RL_DTYPE_F32, params->value, 0, n), before);
+            rl_policy_zero_grad(model.policy);
+            assert_ok(rl_policy_backward(model.policy, &segment, 1, 0.9, d_logp, NULL, logp[w],
+                                         entropy[w], &err));
+            rl_tensor_get(model.be, rl_tensor_1d(RL_DTYPE_F32, params->value, 0, n), after);
+            assert_memory_equal(after, before, (size_t)n * sizeof *before);
+            rl_tensor_get(model.be, rl_tensor_1d(RL_DTYPE_F32, params->grad, 0, n), grad[w]);
+            if (w == RL_WEIGHTS_BF16) {
+                assert_same_bits("logp of rounded", logp[1], logp[0], SHORT - 1);
+                assert_same_bits("entropy of rounded", entropy[1], entropy[0], SHORT - 1);
+                assert_memory_not_equal(plain, logp[1], sizeof(double) * (SHORT - 1));
+                assert_near(&model, grad[1], grad[0]);
+            }
+            rl_test_model_close(&model);
+        }
+        rl_arena_free(arena);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_interleaved_pages), cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_gradient_splits), // uses what the one before sampled
-        cmocka_unit_test(test_families),          cmocka_unit_test(test_adapters),
+        cmocka_unit_test(test_same_bits_in_bf16), cmocka_unit_test(test_families),
+        cmocka_unit_test(test_adapters),          cmocka_unit_test(test_bf16_is_rounded_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include "rl/core/alloc.h"
 #include "rl/core/rng.h"
 #include "rl/tensor/cpu.h"
+#include "tensor/bf16.h"
 #include "tensor/cpu/kern.h"
 
 enum { ARRAY = 1 << 16, GUARD = 64, N_ARRAYS = 4 };
@@ -30,8 +31,8 @@ static void fill_random(float *x, int64_t n, rl_rng *rng, float size) {
 }
 
 /* n is the number of rows; the rest varies with it. */
-static void run_panel_plain(const rl_kern *kern, const bench_top *top, int64_t n) {
-    rl_kern_panel p = {
+static rl_kern_panel panel_plain(const bench_top *top, int64_t n) {
+    return (rl_kern_panel){
         .in = top->in[0],
         .in_stride = 70,
         .weight = top->in[1],
@@ -42,11 +43,10 @@ static void run_panel_plain(const rl_kern *kern, const bench_top *top, int64_t n
         .n_out = (int32_t)(n % 48 + 1),
         .n_ahead = ARRAY / 2,
     };
-    kern->panel(&p);
 }
 
-static void run_panel_full(const rl_kern *kern, const bench_top *top, int64_t n) {
-    rl_kern_panel p = {
+static rl_kern_panel panel_full(const bench_top *top, int64_t n) {
+    return (rl_kern_panel){
         .in = top->in[0],
         .in_stride = 130,
         .weight = top->in[1],
@@ -56,12 +56,11 @@ static void run_panel_full(const rl_kern *kern, const bench_top *top, int64_t n)
         .n_rows = (int32_t)(n % 27 + 1),
         .n_out = 48,
     };
-    kern->panel(&p);
 }
 
 /* Continues from one place and adds into another. */
-static void run_panel_on(const rl_kern *kern, const bench_top *top, int64_t n) {
-    rl_kern_panel p = {
+static rl_kern_panel panel_on(const bench_top *top, int64_t n) {
+    return (rl_kern_panel){
         .in = top->in[0],
         .in_stride = 70,
         .weight = top->in[1],
@@ -74,7 +73,59 @@ static void run_panel_on(const rl_kern *kern, const bench_top *top, int64_t n) {
         .n_rows = (int32_t)(n % 23 + 1),
         .n_out = (int32_t)(48 - n % 48),
     };
+}
+
+static void run_panel_plain(const rl_kern *kern, const bench_top *top, int64_t n) {
+    rl_kern_panel p = panel_plain(top, n);
     kern->panel(&p);
+}
+
+static void run_panel_full(const rl_kern *kern, const bench_top *top, int64_t n) {
+    rl_kern_panel p = panel_full(top, n);
+    kern->panel(&p);
+}
+
+static void run_panel_on(const rl_kern *kern, const bench_top *top, int64_t n) {
+    rl_kern_panel p = panel_on(top, n);
+    kern->panel(&p);
+}
+
+/* The same over halves, at an odd address where n is odd. */
+static void run_in_halves(const rl_kern *kern, rl_kern_panel p, int64_t n) {
+    static uint16_t half[128 * RL_PANEL + 1];
+    const float *weight = p.weight;
+    uint16_t *to = half + n % 2;
+    assert_true(p.n_k <= 128);
+    for (int64_t i = 0; i < p.n_k * RL_PANEL; i++) {
+        to[i] = rl_bf16_of(weight[i]);
+    }
+    p.weight = to;
+    kern->panel_bf16(&p);
+}
+
+static void run_panel_bf16_plain(const rl_kern *kern, const bench_top *top, int64_t n) {
+    run_in_halves(kern, panel_plain(top, n), n);
+}
+
+static void run_panel_bf16_full(const rl_kern *kern, const bench_top *top, int64_t n) {
+    run_in_halves(kern, panel_full(top, n), n);
+}
+
+static void run_panel_bf16_on(const rl_kern *kern, const bench_top *top, int64_t n) {
+    run_in_halves(kern, panel_on(top, n), n);
+}
+
+static void run_widen(const rl_kern *kern, const bench_top *top, int64_t n) {
+    kern->widen(top->out, (const uint16_t *)(const void *)top->in[3] + n % 2, n);
+}
+
+/* Ends of the range, and NaN of either sign whose rounding would carry. */
+static void run_narrow(const rl_kern *kern, const bench_top *top, int64_t n) {
+    static const uint32_t nans[] = {0x7f800001u, 0xff800001u, 0x7fffffffu, 0xffffffffu};
+    uint16_t *out = (uint16_t *)(void *)top->out;
+    kern->narrow(out + n % 2, top->in[3], n);
+    kern->narrow(out + n + 64, (const float *)(const void *)nans, 4);
+    kern->narrow(out + n + 128, top->in[0], n);
 }
 
 static void run_score(const rl_kern *kern, const bench_top *top, int64_t n) {
@@ -156,6 +207,11 @@ static const struct {
     {"panel", run_panel_plain},
     {"panel, full", run_panel_full},
     {"panel, continued and added", run_panel_on},
+    {"panel_bf16", run_panel_bf16_plain},
+    {"panel_bf16, full", run_panel_bf16_full},
+    {"panel_bf16, continued and added", run_panel_bf16_on},
+    {"widen", run_widen},
+    {"narrow", run_narrow},
     {"attn_score", run_score},
     {"attn_value", run_value},
     {"softmax", run_softmax},
@@ -221,6 +277,9 @@ static void check_set(rl_kernels kernels, void (*fill)(rl_kern *kern)) {
     rl_kern_ref(&wide);
     fill(&wide);
     assert_ptr_not_equal(wide.panel, ref.panel); // the set is there at all
+    assert_ptr_not_equal(wide.panel_bf16, ref.panel_bf16);
+    assert_ptr_not_equal(wide.widen, ref.widen);
+    assert_ptr_not_equal(wide.narrow, ref.narrow);
     for (size_t r = 0; r < RL_COUNT(rows); r++) {
         for (int64_t step = 1; step <= 90; step++) {
             int64_t n = step <= 70 ? step : step * 13 + 5, offset = step % 5;
@@ -284,6 +343,26 @@ static void test_exp(void **state) {
     }
 }
 
+/* Every half comes back as itself; between two neighbours the nearer wins, and of two as near the
+ * even one. */
+static void test_rounding_to_halves(void **state) {
+    (void)state;
+    for (uint32_t h = 0; h < 0x10000u; h++) {
+        uint32_t nan = (h & 0x7fffu) > 0x7f80u, bits[3], want[3];
+        assert_int_equal(rl_bf16_of(rl_f32_of_bf16((uint16_t)h)), nan ? h | 0x40u : h);
+        if ((h & 0x7fffu) >= 0x7f80u) {
+            continue;
+        }
+        for (uint32_t i = 0; i < 3; i++) { // just below the middle, in it, just above
+            float x;
+            bits[i] = (h << 16) + 0x7fffu + i;
+            want[i] = i == 0 ? h : i == 2 ? h + 1 : h + (h & 1);
+            memcpy(&x, &bits[i], sizeof x);
+            assert_int_equal(rl_bf16_of(x), want[i]);
+        }
+    }
+}
+
 /* Element i belongs to lane i mod 16 and lanes fold 8, 4, 2, 1: a sum that rounds shows the order.
  */
 static void test_order_of_sums(void **state) {
@@ -305,9 +384,8 @@ static void test_order_of_sums(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exp),
-        cmocka_unit_test(test_order_of_sums),
-        cmocka_unit_test(test_avx2),
+        cmocka_unit_test(test_exp),           cmocka_unit_test(test_rounding_to_halves),
+        cmocka_unit_test(test_order_of_sums), cmocka_unit_test(test_avx2),
         cmocka_unit_test(test_avx512),
     };
     return cmocka_run_group_tests_name("kern", tests, NULL, NULL);

@@ -16,9 +16,19 @@
 
 typedef struct rl_policy rl_policy;
 
+/*
+ * How the forward and backward hold the matrices. Masters are float32 in any case. With BF16 every
+ * matrix, embedding included, is read rounded to nearest, products are exact and summed in float32
+ * along the same chains: the log-probs and gradients are those of a float32 model whose matrices
+ * are the rounded ones. Gradients are applied to the masters as they are. An adapter stays float32.
+ */
+typedef enum rl_weights { RL_WEIGHTS_F32, RL_WEIGHTS_BF16 } rl_weights;
+extern const char *const rl_weights_names[]; // in enumerator order, NULL-terminated
+
 typedef struct rl_policy_opts {
     bool trains;               // allocate gradients
     const rl_adapter *adapter; // borrowed; what trains instead of the weights. NULL: none
+    rl_weights weights;
 } rl_policy_opts;
 
 /* be is borrowed. opts NULL: all as in a zeroed struct. */

@@ -92,9 +92,12 @@ typedef struct rl_compute_ops {
     int64_t (*packed_len)(const rl_backend *be, int64_t n_out, int64_t n_in);
     void (*pack)(rl_backend *be, rl_tensor packed, rl_tensor weight);
     void (*linear)(rl_backend *be, rl_tensor out, rl_tensor in, rl_tensor packed, bool add);
+    void (*linear_back)(rl_backend *be, rl_tensor d_in, rl_tensor d_out, rl_tensor packed,
+                        bool add);
     void (*matmul)(rl_backend *be, rl_tensor out, rl_tensor a, rl_tensor b, bool a_t, bool b_t,
                    float beta);
     void (*embed)(rl_backend *be, rl_tensor out, rl_tensor table, rl_tensor token);
+    void (*round_bf16)(rl_backend *be, rl_tensor x);
     void (*embed_back)(rl_backend *be, rl_tensor d_table, rl_tensor d_out, rl_tensor token);
     void (*rms_norm)(rl_backend *be, rl_tensor out, rl_tensor rstd, rl_tensor in, rl_tensor weight,
                      float eps);

@@ -16,18 +16,27 @@
 
 #include "rl/tensor/tensor.h"
 
-/* Elements of the packed form of a weight [O, I]; packed is F32 of rank 1 with that many elements.
+/*
+ * Elements of the packed form of a weight [O, I]; packed is of rank 1 with that many elements, F32
+ * or BF16. Packing as BF16 rounds to nearest, ties to even; everything that reads it computes as if
+ * it were F32 with these values.
  */
 int64_t rl_packed_len(const rl_backend *be, int64_t n_out, int64_t n_in);
 void rl_op_pack(rl_backend *be, rl_tensor packed, rl_tensor weight);
 /* out[N, O] = in[N, I] . weight[O, I]^T, or out += when add (the product is formed first, then
  * added). */
 void rl_op_linear(rl_backend *be, rl_tensor out, rl_tensor in, rl_tensor packed, bool add);
+/*
+ * d_in[N, I] = d_out[N, O] . weight, or d_in += when add, with the weight taken from its packed
+ * form. d_out may have fewer columns than the weight has outputs: those of the first outputs.
+ */
+void rl_op_linear_back(rl_backend *be, rl_tensor d_in, rl_tensor d_out, rl_tensor packed, bool add);
 /* out = op(a) . op(b) + beta * out, for gradients only (BLAS, outside the one-forward promise). */
 void rl_op_matmul(rl_backend *be, rl_tensor out, rl_tensor a, rl_tensor b, bool a_t, bool b_t,
                   float beta);
 
 void rl_op_embed(rl_backend *be, rl_tensor out, rl_tensor table, rl_tensor token);
+void rl_op_round_bf16(rl_backend *be, rl_tensor x); // every element to the nearest BF16 value
 void rl_op_embed_back(rl_backend *be, rl_tensor d_table, rl_tensor d_out, rl_tensor token); // adds
 
 /*

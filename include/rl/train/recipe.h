@@ -36,9 +36,6 @@ typedef struct rl_model_opts {
     const char *adapter; // "": none
 } rl_model_opts;
 
-/* How the forward holds its weights. */
-typedef enum rl_weights { RL_WEIGHTS_F32 } rl_weights;
-
 typedef struct rl_compute_opts {
     int32_t threads; // 0 for one per processor
     rl_kernels kernels;
