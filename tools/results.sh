@@ -15,12 +15,12 @@ complete() {
   tail -qn 1 "$1/metrics.jsonl" 2>/dev/null | grep -q '"eval/' && compgen -G "$1/checkpoint-*/DONE" >/dev/null
 }
 
-# train RECIPE SEED [arguments]
+# train NAME SEED [arguments]; NAME is the recipe's, and may say more behind a hyphen
 train() {
-  local recipe=$1 seed=$2 dir=$folder/$1-$2
+  local recipe=${1%%-*} seed=$2 dir=$folder/$1-$2
   shift 2
   complete "$dir" && return
-  echo "== $recipe, seed $seed" >&2
+  echo "== $dir" >&2
   "$program" "recipes/$recipe.json" --overwrite --set run.seed="$seed" --set run.dir="$dir" "$@" "${more[@]}" >"$dir.log" 2>&1 || {
     tail -5 "$dir.log" >&2
     exit 1
@@ -32,6 +32,7 @@ tools/run --version >&2 # builds it
 mkdir -p "$folder"
 for seed in $(seq 1 "$seeds"); do
   train murphy "$seed"
+  train murphy-max "$seed" --set algo.credit=max
   train grpo "$seed" --set run.steps="$(python3 tools/results.py steps "$folder/murphy-$seed" recipes/grpo.json)"
 done
 python3 tools/results.py page "$folder" "$seeds" >"$folder/results.md"
