@@ -152,6 +152,10 @@ void rl_block_forward(const rl_policy *policy, int32_t layer, const rl_rows *row
 
     x = normed(policy, &block->mlp, row, act->mid_rstd, act->mid);
     rl_linear_forward(&block->gate_up, be, act->gate_up, x, false);
+    if (rl_tensor_is_null(act->out)) {
+        RL_ASSERT(!rl_norm_is(&block->mlp_out));
+        return;
+    }
     activate(policy, hidden, act->gate_up);
     add_product(policy, &block->down, &block->mlp_out, act->out, act->mid, hidden, act->mlp_out,
                 act->mlp_out_rstd, row);

@@ -45,7 +45,7 @@ rl_block_act rl_block_act_rows(const rl_block_act *act, int64_t begin, int64_t e
     return (rl_block_act){
         .in = rl_tensor_rows(act->in, begin, end),
         .mid = rl_tensor_rows(act->mid, begin, end),
-        .out = rl_tensor_rows(act->out, begin, end),
+        .out = some_rows(act->out, begin, end),
         .in_rstd = some_rows(act->in_rstd, begin, end),
         .mid_rstd = some_rows(act->mid_rstd, begin, end),
         .qkv = rl_tensor_rows(act->qkv, begin, end),

@@ -42,6 +42,7 @@ struct rl_policy {
     rl_tensor rope_table[2]; // [max_positions, D]
     int32_t n_ids;           // ids below it can come out; the head's other rows are padding
     bool trains;
+    rl_recompute recompute;
     rl_dtype held;        // F32 or BF16: matrices as the products read them
     struct rl_lora *lora; // the adapter; NULL: none
     bool weights_finite;  // looked at, under an adapter
@@ -61,7 +62,7 @@ typedef struct rl_rows {
  * What one block reads and leaves for n rows. In inference in, mid and out are one tensor, updated
  * in place, and the rstds are null; training keeps all of them for the backward. attn_out and
  * mlp_out, what goes into the norms of those names, are null in inference and where there is no
- * such norm.
+ * such norm. A forward whose out is null leaves all the others only.
  */
 typedef struct rl_block_act {
     rl_tensor in, mid, out;                // [n, C]

@@ -137,6 +137,7 @@ static rl_status fill_policy(rl_policy *policy, const rl_checkpoint *checkpoint,
 }
 
 const char *const rl_weights_names[] = {"f32", "bf16", NULL};
+const char *const rl_recompute_names[] = {"none", "layers", NULL};
 
 static rl_status open_lora(rl_policy *policy, const rl_adapter *adapter, rl_err *err) {
     rl_status status;
@@ -164,6 +165,7 @@ rl_status rl_policy_open(const rl_checkpoint *checkpoint, rl_backend *be,
     policy->family = rl_family_find(policy->config.family);
     policy->be = be;
     policy->trains = opts != NULL && opts->trains;
+    policy->recompute = opts != NULL ? opts->recompute : RL_RECOMPUTE_NONE;
     policy->held = opts != NULL && opts->weights == RL_WEIGHTS_BF16 ? RL_DTYPE_BF16 : RL_DTYPE_F32;
     policy->scratch = rl_arena_new(0);
     policy->block = rl_alloc((size_t)policy->config.n_layers, sizeof *policy->block);

@@ -1,8 +1,9 @@
 /*
  * Scoring and training over a forest of segments. Blocks run layer by layer over all rows, a chunk
  * of rows at a time, so that only training keeps activations and K and V are needed for one layer
- * only. The head runs on the rows that predict something, in blocks of HEAD_ROWS: logits never
- * exist for more.
+ * only; training that recomputes keeps what goes into each layer and one layer's activations. The
+ * head runs on the rows that predict something, in blocks of HEAD_ROWS: logits never exist for
+ * more.
  */
 #include "rl/policy/score.h"
 
@@ -60,14 +61,19 @@ static void carve_inference(const rl_model_config *config, rl_carver *carver, in
     }
 }
 
-static void carve_training(const rl_model_config *config, rl_carver *carver, int64_t n,
-                           workspace *ws) {
+static void carve_training(const rl_model_config *config, rl_recompute recompute, rl_carver *carver,
+                           int64_t n, workspace *ws) {
     rl_tensor in = matrix(carver, n, config->width);
     int32_t i;
     for (i = 0; i < config->n_layers; i++) {
         rl_block_act *act = &ws->act[i];
-        *act = (rl_block_act){.in = in, .mid = matrix(carver, n, config->width)};
-        rl_block_act_carve(act, config, carver, n, true);
+        if (i > 0 && recompute == RL_RECOMPUTE_LAYERS) {
+            *act = ws->act[0]; // one layer's at a time, but for in and out
+            act->in = in;
+        } else {
+            *act = (rl_block_act){.in = in, .mid = matrix(carver, n, config->width)};
+            rl_block_act_carve(act, config, carver, n, true);
+        }
         act->out = in = matrix(carver, n, config->width);
     }
     ws->d_x = matrix(carver, n, config->width);
@@ -75,8 +81,9 @@ static void carve_training(const rl_model_config *config, rl_carver *carver, int
 }
 
 /* be may be NULL with the carver's buffer: then the caches are counted without padding. */
-static void carve_all(const rl_backend *be, const rl_model_config *config, rl_carver *carver,
-                      int64_t n, int64_t n_slots, int64_t n_results, bool trains, workspace *ws) {
+static void carve_all(const rl_backend *be, const rl_model_config *config, rl_recompute recompute,
+                      rl_carver *carver, int64_t n, int64_t n_slots, int64_t n_results, bool trains,
+                      workspace *ws) {
     int64_t width = config->width, picked = least(n_results, HEAD_ROWS);
     int64_t kv_len = n_slots * config->n_kv_heads * config->head_dim;
     if (be != NULL) {
@@ -104,15 +111,15 @@ static void carve_all(const rl_backend *be, const rl_model_config *config, rl_ca
     ws->d_entropy = vector(carver, n_results);
     ws->d_picked = matrix(carver, picked, width);
     ws->d_normed = matrix(carver, picked, width);
-    carve_training(config, carver, n, ws);
+    carve_training(config, recompute, carver, n, ws);
 }
 
 static rl_status reserve(rl_policy *policy, const rl_forest *forest, bool trains, workspace *ws,
                          rl_err *err) {
     rl_carver carver = {0};
     ws->act = rl_arena_alloc(policy->scratch, (size_t)policy->config.n_layers, sizeof *ws->act);
-    carve_all(policy->be, &policy->config, &carver, forest->n_rows, forest->n_slots,
-              forest->n_results, trains, ws);
+    carve_all(policy->be, &policy->config, policy->recompute, &carver, forest->n_rows,
+              forest->n_slots, forest->n_results, trains, ws);
     if (carver.used > policy->work_bytes) {
         rl_status status;
         rl_buffer_free(policy->be, policy->work);
@@ -122,14 +129,17 @@ static rl_status reserve(rl_policy *policy, const rl_forest *forest, bool trains
         if (status != RL_OK) {
             return rl_fail(err, status,
                            "no memory for %.0f MiB of activations of %d tokens; try a smaller "
-                           "'compute.micro_tokens'",
-                           (double)carver.used / 1048576.0, (int)forest->n_rows);
+                           "'compute.micro_tokens'%s",
+                           (double)carver.used / 1048576.0, (int)forest->n_rows,
+                           trains && policy->recompute == RL_RECOMPUTE_NONE
+                               ? " or 'compute.recompute' layers"
+                               : "");
         }
         policy->work_bytes = carver.used;
     }
     carver = (rl_carver){.buffer = policy->work};
-    carve_all(policy->be, &policy->config, &carver, forest->n_rows, forest->n_slots,
-              forest->n_results, trains, ws);
+    carve_all(policy->be, &policy->config, policy->recompute, &carver, forest->n_rows,
+              forest->n_slots, forest->n_results, trains, ws);
     return RL_OK;
 }
 
@@ -151,30 +161,36 @@ static void trace(const rl_policy *policy, const pass *p, rl_tensor x, const cha
     }
 }
 
+/* Block number `layer` over all rows. */
+static void run_block(const rl_policy *policy, const rl_forest *forest, int32_t layer, bool trains,
+                      const rl_block_act *all, const workspace *ws) {
+    int32_t c;
+    for (c = 0; c < forest->n_chunks; c++) {
+        int64_t begin = (int64_t)c * forest->chunk;
+        int64_t end = least(begin + forest->chunk, forest->n_rows);
+        rl_rows rows = {.position = rl_tensor_rows(ws->position, begin, end),
+                        .slot = rl_tensor_rows(ws->slot, begin, end),
+                        .plan = &forest->chunk_plan[c]};
+        rl_block_act act = *all;
+        if (trains) {
+            act = rl_block_act_rows(all, begin, end);
+        } else { // `in` alone has all rows, the rest one chunk's
+            act.in = act.mid = act.out = rl_tensor_rows(all->in, begin, end);
+            act = rl_block_act_rows(&act, 0, end - begin);
+        }
+        rl_block_forward(policy, layer, &rows, &act, &ws->tmp, ws->k_cache, ws->v_cache);
+    }
+}
+
 /* The blocks over all rows: activations of layer i are left in act[i]. */
 static void run_blocks(const rl_policy *policy, const rl_forest *forest, bool trains, const pass *p,
                        const workspace *ws) {
-    int32_t layer, c;
+    int32_t layer;
     rl_embed_forward(policy, ws->act[0].in, ws->token);
     trace(policy, p, ws->act[0].in, "output of model.embed_tokens", -1);
     for (layer = 0; layer < policy->config.n_layers; layer++) {
-        const rl_block_act *all = &ws->act[layer];
-        for (c = 0; c < forest->n_chunks; c++) {
-            int64_t begin = (int64_t)c * forest->chunk;
-            int64_t end = least(begin + forest->chunk, forest->n_rows);
-            rl_rows rows = {.position = rl_tensor_rows(ws->position, begin, end),
-                            .slot = rl_tensor_rows(ws->slot, begin, end),
-                            .plan = &forest->chunk_plan[c]};
-            rl_block_act act = *all;
-            if (trains) {
-                act = rl_block_act_rows(all, begin, end);
-            } else { // `in` alone has all rows, the rest one chunk's
-                act.in = act.mid = act.out = rl_tensor_rows(all->in, begin, end);
-                act = rl_block_act_rows(&act, 0, end - begin);
-            }
-            rl_block_forward(policy, layer, &rows, &act, &ws->tmp, ws->k_cache, ws->v_cache);
-        }
-        trace(policy, p, all->out, "output of model.layers", layer);
+        run_block(policy, forest, layer, trains, &ws->act[layer], ws);
+        trace(policy, p, ws->act[layer].out, "output of model.layers", layer);
     }
 }
 
@@ -264,8 +280,16 @@ static void take_results(const rl_policy *policy, rl_tensor from, const int32_t 
 
 static void back_blocks(const rl_policy *policy, const rl_forest *forest, const workspace *ws) {
     rl_rows rows = {.position = ws->position, .slot = ws->slot, .plan = &forest->plan};
-    int32_t layer;
-    for (layer = policy->config.n_layers - 1; layer >= 0; layer--) {
+    int32_t layer, last = policy->config.n_layers - 1;
+    for (layer = last; layer >= 0; layer--) {
+        if (layer < last && policy->recompute == RL_RECOMPUTE_LAYERS) {
+            // The same chunks by the same operations: what the forward left, bit for bit.
+            rl_block_act again = ws->act[layer];
+            if (!rl_norm_is(&policy->block[layer].mlp_out)) {
+                again.out = (rl_tensor){0};
+            }
+            run_block(policy, forest, layer, true, &again, ws);
+        }
         rl_block_backward(policy, layer, &rows, &ws->act[layer], &ws->back, ws->d_x);
     }
     rl_embed_backward(policy, ws->d_x, ws->token);
@@ -409,12 +433,13 @@ void rl_policy_zero_grad(rl_policy *policy) {
     rl_op_fill(policy->be, rl_tensor_1d(RL_DTYPE_F32, params->grad, 0, params->n_values), 0);
 }
 
-int64_t rl_policy_train_bytes(const rl_model_config *config, int64_t n_tokens) {
+int64_t rl_policy_train_bytes(const rl_model_config *config, rl_recompute recompute,
+                              int64_t n_tokens) {
     rl_arena *arena = rl_arena_new(0);
     rl_carver carver = {0};
     workspace ws = {0};
     ws.act = rl_arena_alloc(arena, (size_t)config->n_layers, sizeof *ws.act);
-    carve_all(NULL, config, &carver, n_tokens,
+    carve_all(NULL, config, recompute, &carver, n_tokens,
               (n_tokens + RL_KV_BLOCK - 1) / RL_KV_BLOCK * RL_KV_BLOCK, n_tokens, true, &ws);
     rl_arena_free(arena);
     return (int64_t)carver.used;

@@ -10,7 +10,8 @@ void dry_run_memory(const setup *s, const dry_run_extra *extra, FILE *to) {
     const rl_model_config *config = rl_checkpoint_config(s->checkpoint);
     double gib = 1024.0 * 1024 * 1024;
     double weights = (double)rl_model_config_params(config) * 4 * 5;
-    double train = (double)rl_policy_train_bytes(config, s->recipe->compute.micro_tokens);
+    double train = (double)rl_policy_train_bytes(config, s->recipe->compute.recompute,
+                                                 s->recipe->compute.micro_tokens);
     double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     double all = weights + train + extra->bytes;
     fprintf(to,

@@ -56,6 +56,10 @@ static const rl_key compute_keys[] = {
     RL_CHOICE_ROW(rl_compute_opts, weights, "f32", rl_weights_names, 0,
                   "how forward and backward hold the matrices; bf16 halves the memory they are "
                   "read from; masters, sums and all other numbers stay float32"),
+    RL_CHOICE_ROW(rl_compute_opts, recompute, "none", rl_recompute_names, RL_KEY_RESUME_FREE,
+                  "layers: a backward keeps only what goes into each layer and computes the rest "
+                  "again, for a small part of the memory and about a third more time; gradients "
+                  "have the same bits"),
     RL_KEY_ROW(rl_compute_opts, micro_tokens, "4096", 64, 1e9, 0,
                "tokens of one forward and backward; about 45 KiB of memory each per layer and 1000 "
                "of width"),

@@ -162,7 +162,8 @@ static void bench_train(const bench *b) {
            100 * flops / forward / b->peak);
     printf("train %d x %d: %.0f tok/s, %.2f s, %.1f %% of peak, %.2f MB of activations a token\n",
            SEQUENCES, LENGTH, N / both, both, 100 * 3 * flops / both / b->peak,
-           (double)rl_policy_train_bytes(rl_policy_config(b->policy), N) / N / 1e6);
+           (double)rl_policy_train_bytes(rl_policy_config(b->policy), RL_RECOMPUTE_NONE, N) / N /
+               1e6);
 }
 
 int main(int argc, char **argv) {

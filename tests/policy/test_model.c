@@ -235,7 +235,8 @@ static void check_gradients(golden *g) {
     {
         double want = rl_test_number(g->json, "grad_norm_before_clip");
         // The estimate that micro-batches are cut by: short of the padding of keys only.
-        int64_t bytes = rl_policy_train_bytes(rl_policy_config(g->model.policy), 47 + 24 + 9);
+        int64_t bytes = rl_policy_train_bytes(rl_policy_config(g->model.policy), RL_RECOMPUTE_NONE,
+                                              47 + 24 + 9);
         assert_true(g->model.policy->work_bytes <= (size_t)bytes + 16384);
         assert_true(g->model.policy->work_bytes >= (size_t)bytes / 10 * 9);
         assert_close("gradient norm", 0, sqrt(all), want, 1e-5 * want);

@@ -25,10 +25,19 @@ typedef struct rl_policy rl_policy;
 typedef enum rl_weights { RL_WEIGHTS_F32, RL_WEIGHTS_BF16 } rl_weights;
 extern const char *const rl_weights_names[]; // in enumerator order, NULL-terminated
 
+/*
+ * What a backward keeps of the forward: all that the layers left, or with LAYERS their inputs only,
+ * of which each layer is computed once more when the backward comes to it. Gradients have the same
+ * bits either way.
+ */
+typedef enum rl_recompute { RL_RECOMPUTE_NONE, RL_RECOMPUTE_LAYERS } rl_recompute;
+extern const char *const rl_recompute_names[]; // in enumerator order, NULL-terminated
+
 typedef struct rl_policy_opts {
     bool trains;               // allocate gradients
     const rl_adapter *adapter; // borrowed; what trains instead of the weights. NULL: none
     rl_weights weights;
+    rl_recompute recompute;
 } rl_policy_opts;
 
 /* be is borrowed. opts NULL: all as in a zeroed struct. */

@@ -53,6 +53,7 @@ rl_status rl_policy_trace(rl_policy *policy, const rl_segment *segment, int32_t 
 void rl_policy_zero_grad(rl_policy *policy);
 
 /* Bytes that a backward over n_tokens packed tokens needs beside the weights. */
-int64_t rl_policy_train_bytes(const rl_model_config *config, int64_t n_tokens);
+int64_t rl_policy_train_bytes(const rl_model_config *config, rl_recompute recompute,
+                              int64_t n_tokens);
 
 #endif

@@ -40,6 +40,7 @@ typedef struct rl_compute_opts {
     int32_t threads; // 0 for one per processor
     rl_kernels kernels;
     rl_weights weights;
+    rl_recompute recompute;
     int32_t micro_tokens;
 } rl_compute_opts;
 
