@@ -4,7 +4,7 @@
  * alarms) is the same for all. Private to train/.
  *
  * Life cycle of a row: check with the recipe, open with the light setup, then either preview, or
- * start and, step by step, gradient, record, put; close in any state after open.
+ * start and, step by step, gradient, dump where asked, record, put; close in any state after open.
  */
 #ifndef RL_TRAIN_OBJECTIVE_H
 #define RL_TRAIN_OBJECTIVE_H
@@ -15,6 +15,7 @@
 #include "rl/train/metrics.h"
 #include "rl/train/recipe.h"
 #include "rl/train/run_dir.h"
+#include "train/dump.h"
 #include "train/report.h"
 
 typedef struct setup setup;
@@ -42,6 +43,8 @@ typedef struct objective {
     rl_status (*gradient)(void *self, step_frame *frame, rl_err *err);
     // The batch as JSON lines, for whoever wants to see why it raised an alarm.
     void (*batch)(void *self, const step_frame *frame, rl_str *lines);
+    // What log.dump_step keeps of the step beside its gradient, which is there.
+    rl_status (*dump)(void *self, const step_frame *frame, dump *out, rl_err *err);
     // Writes and shows what the step made beside numbers; may be NULL.
     rl_status (*record)(void *self, const step_frame *frame, rl_run_dir *dir, rl_err *err);
     void (*put)(void *self, const step_frame *frame, rl_metrics *out);

@@ -267,6 +267,41 @@ static void batch(void *self, const step_frame *frame, rl_str *lines) {
     record_completions(&p->result, p->setup->judge, p->setup->n_judges, frame->step, lines);
 }
 
+// Row i is sample i: its whole context, then what it says.
+static rl_status dump_batch(void *self, const step_frame *frame, dump *out, rl_err *err) {
+    const policy_gradient *p = self;
+    const rl_rollout_result *r = &p->result;
+    const rl_batch *b = &r->batch;
+    int64_t longest = 0;
+    (void)err;
+    for (int32_t i = 0; i < b->n_samples; i++) {
+        const rl_sample *s = &b->sample[i];
+        int64_t n = (int64_t)r->n_prompt_tokens[s->group] + s->tok_end - s->tok_begin;
+        longest = n > longest ? n : longest;
+    }
+    *out = dump_begin(frame->arena, b->n_samples, longest);
+    int32_t *ids = dump_ints(out, "ids", true), *length = dump_ints(out, "lengths", false);
+    uint8_t *mask = dump_flags(out, "mask", true);
+    double *logp = dump_reals(out, "logprobs", true);
+    double *advantage = dump_reals(out, "advantages", false);
+    double *reward = dump_reals(out, "rewards", false);
+    for (int32_t i = 0; i < b->n_samples; i++) {
+        const rl_sample *s = &b->sample[i];
+        int64_t begin = i * longest, t = begin + r->n_prompt_tokens[s->group];
+        memcpy(ids + begin, r->prompt_token[s->group],
+               (size_t)r->n_prompt_tokens[s->group] * sizeof *ids);
+        for (uint32_t k = s->tok_begin; k < s->tok_end; k++, t++) {
+            ids[t] = b->token[k];
+            mask[t] = b->trainable[k];
+            logp[t] = b->logp_sampled[k]; // those of the pass that gave the gradient, bit for bit
+        }
+        length[i] = (int32_t)(t - begin);
+        advantage[i] = s->advantage;
+        reward[i] = s->reward;
+    }
+    return RL_OK;
+}
+
 static rl_status record(void *self, const step_frame *frame, rl_run_dir *dir, rl_err *err) {
     const policy_gradient *p = self;
     rl_str lines = {0};
@@ -326,6 +361,7 @@ const objective objective_policy = {
     .preview = preview,
     .gradient = gradient,
     .batch = batch,
+    .dump = dump_batch,
     .record = record,
     .put = put,
 };

@@ -19,7 +19,8 @@ static const char completions_name[] = "completions.jsonl";
 static bool is_ours(const char *name) {
     static const char *const whole[] = {effective_name, metrics_name, completions_name,
                                         "eval.jsonl",   "plot.txt",   "plot.svg"};
-    static const char *const start[] = {"checkpoint-", "failed-batch-", "eval_completions-"};
+    static const char *const start[] = {"checkpoint-", "failed-batch-", "eval_completions-",
+                                        "dump-"};
     for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++) {
         if (strcmp(name, whole[i]) == 0) {
             return true;

@@ -135,6 +135,9 @@ static const rl_key log_keys[] = {
                "completions shown on the console each step"),
     RL_KEY_ROW(rl_log_opts, every, "1", 1, 1e9, RL_KEY_RESUME_FREE,
                "steps between lines of the console; metrics.jsonl has every step"),
+    RL_KEY_ROW(rl_log_opts, dump_step, "0", 0, 1e9, RL_KEY_RESUME_FREE,
+               "step whose ids, log-probs, advantages and gradients go to "
+               "dump-<step>.safetensors; 0 for none"),
 };
 static const rl_section log_section = {
     .name = "log",

@@ -4,6 +4,7 @@
  */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "rl/algos/sft.h"
 #include "rl/core/alloc.h"
@@ -153,6 +154,36 @@ static void batch(void *self, const step_frame *frame, rl_str *lines) {
     }
 }
 
+// Row i is conversation i. The log-probs are scored once more, which gives the bits of the pass
+// that gave the gradient.
+static rl_status dump_batch(void *self, const step_frame *frame, dump *out, rl_err *err) {
+    const supervised *s = self;
+    int32_t n = s->opts->batch_size, longest = 0;
+    rl_status status = RL_OK;
+    for (int32_t i = 0; i < n; i++) {
+        longest = s->item[i]->n_tokens > longest ? s->item[i]->n_tokens : longest;
+    }
+    *out = dump_begin(frame->arena, n, longest);
+    int32_t *ids = dump_ints(out, "ids", true), *length = dump_ints(out, "lengths", false);
+    double *weight = dump_reals(out, "weights", true), *logp = dump_reals(out, "logprobs", true);
+    for (int32_t i = 0; i < n && status == RL_OK; i++) {
+        const rl_conversation *item = s->item[i];
+        rl_segment whole = {
+            .parent = -1, .token = item->token, .n_tokens = item->n_tokens, .wanted = true};
+        int64_t begin = (int64_t)i * longest;
+        int32_t t = 0;
+        memcpy(ids + begin, item->token, (size_t)item->n_tokens * sizeof *ids);
+        length[i] = item->n_tokens;
+        for (int32_t k = 0; k < item->n_stretches; k++) {
+            for (; t < item->stretch[k].end; t++) {
+                weight[begin + t] = (double)item->stretch[k].weight;
+            }
+        }
+        status = rl_policy_score(s->setup->policy, &whole, 1, 1.0, logp + begin + 1, NULL, err);
+    }
+    return status;
+}
+
 static void put_losses(const weighted_sums *t, const char *prefix, rl_metrics *out) {
     rl_metrics_put(out, t->loss / t->weight, "%sloss", prefix);
     rl_metrics_put(out, weighted_mean_value(&t->said), "%sloss/completion", prefix);
@@ -257,6 +288,7 @@ const objective objective_supervised = {
     .preview = preview,
     .gradient = gradient,
     .batch = batch,
+    .dump = dump_batch,
     .put = put,
     .evaluates = evaluates,
     .evaluate = evaluate,

@@ -5,6 +5,7 @@
 
 #include "rl/core/alloc.h"
 #include "rl/core/clock.h"
+#include "rl/core/fs.h"
 #include "rl/core/log.h"
 #include "rl/train/metrics.h"
 #include "rl/train/run_dir.h"
@@ -128,12 +129,27 @@ static rl_status write_step(rl_trainer *t, const step_frame *f, rl_err *err) {
     return RL_OK;
 }
 
+static rl_status write_dump(rl_trainer *t, const step_frame *f, rl_err *err) {
+    dump d = {0};
+    char name[64];
+    rl_status status = t->setup.objective->dump(t->setup.objective_self, f, &d, err);
+    snprintf(name, sizeof name, "dump-%lld.safetensors", (long long)f->step);
+    if (status == RL_OK) {
+        status = dump_write(&d, t->setup.policy,
+                            rl_path_join(f->arena, rl_run_dir_path(t->dir), name), err);
+    }
+    return status;
+}
+
 static rl_status run_step(rl_trainer *t, int64_t step, rl_err *err) {
     step_frame f = {
         .step = step, .arena = t->step_arena, .report = &t->report, .began = rl_clock_now()};
     rl_status status;
     rl_arena_reset(t->step_arena);
     status = t->setup.objective->gradient(t->setup.objective_self, &f, err);
+    if (status == RL_OK && step == t->recipe->log.dump_step) {
+        status = write_dump(t, &f, err);
+    }
     if (status == RL_OK) {
         status = update(t, &f, err);
     }

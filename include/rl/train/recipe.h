@@ -51,7 +51,7 @@ typedef struct rl_eval_opts {
 } rl_eval_opts;
 
 typedef struct rl_log_opts {
-    int32_t print_samples, every;
+    int32_t print_samples, every, dump_step;
 } rl_log_opts;
 
 /* One entry of the list `rewards`. */
