@@ -157,6 +157,7 @@ static rl_status run_forest(pass *p, forest *f, rl_err *err) {
         status = rl_policy_backward(p->policy, f->segment, f->n_segments, p->temperature, d_logp,
                                     NULL, logp, NULL, err);
         p->out->n_tokens += f->n_tokens;
+        p->out->n_passes++;
     } else {
         status =
             rl_policy_score(p->policy, f->segment, f->n_segments, p->temperature, logp, NULL, err);

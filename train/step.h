@@ -16,6 +16,7 @@ typedef struct step_result {
     double entropy;             // mean over all sampled tokens
     int64_t n_tokens;           // packed tokens that went through forward and backward
     int32_t n_trained;          // samples with a gradient
+    int32_t n_passes;           // micro-batches that did
 } step_result;
 
 /*
@@ -23,6 +24,11 @@ typedef struct step_result {
  * advantage is 0 and that carry no KL skip the backward but stay in the loss's denominators. Where
  * every sample is so, the first group is scored all the same, so that the difference is measured
  * every step.
+ *
+ * The loss is divided once, by what the whole step has, before any micro-batch runs. Micro-batches
+ * add their gradients one after the other, in the order of the batch: the sum depends on where they
+ * are cut, and so on micro_tokens and the batch, in its last bits, and on nothing else; not on
+ * threads.
  */
 rl_status step_gradient(const rl_algo *algo, const rl_algo_run *run, rl_batch *batch,
                         rl_policy *policy, double temperature, int32_t micro_tokens,

@@ -104,6 +104,7 @@ static rl_status run_pass(const pass *p, rl_err *err) {
         status = rl_policy_score(p->policy, segment, p->n_items, 1.0, logp, entropy, err);
     }
     if (status == RL_OK) {
+        p->out->n_passes++;
         count(p, logp, entropy);
     }
     rl_arena_rewind(p->arena, mark);

@@ -22,6 +22,7 @@ typedef struct weighted_sums {
     weighted_mean prompt, heavy;   // -log p of all else; of what weighs more than 1
     weighted_mean entropy;
     int64_t n_tokens;
+    int32_t n_passes;
     const rl_conversation *broken; // the first whose loss is not finite, or NULL
 } weighted_sums;
 
@@ -33,7 +34,8 @@ double weighted_total(const rl_conversation *const *item, int32_t n_items);
 /*
  * Adds to out, in order, and to the policy's gradient scale times that of the sum of w * -log p;
  * scale 0 scores alone. Passes take at most micro_tokens tokens, or one conversation that is
- * longer.
+ * longer, and follow each other in order: their sum depends on micro_tokens in its last bits, not
+ * on threads.
  */
 rl_status weighted_run(rl_policy *policy, const rl_conversation *const *item, int32_t n_items,
                        double scale, int32_t micro_tokens, rl_arena *arena, weighted_sums *out,

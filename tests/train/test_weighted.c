@@ -205,6 +205,41 @@ static void splits_change_nothing(void **state) {
     }
 }
 
+// Eight conversations of one length in 1, 2, 4 and 8 passes: the sum of weights is the step's.
+static void passes_share_one_normaliser(void **state) {
+    enum { N = 8, LEN = 24 };
+    static int32_t token[N][LEN];
+    static rl_stretch stretch[N][2];
+    rig *r = *state;
+    rl_conversation item[N];
+    const rl_conversation *list[N];
+    float *one = NULL;
+    for (int i = 0; i < N; i++) {
+        rl_rng rng = {.seed = 4, .problem = (uint32_t)i, .purpose = RL_RNG_TEST};
+        for (int t = 0; t < LEN; t++) {
+            token[i][t] = (int32_t)rl_rng_below(&rng, (uint64_t)t, 300);
+        }
+        // Passes weigh differently, so that a mean of means would be another gradient.
+        stretch[i][0] = (rl_stretch){.end = 4 + 2 * i, .weight = 0};
+        stretch[i][1] = (rl_stretch){.end = LEN, .weight = (float)(1 + i), .said = true};
+        item[i] = (rl_conversation){
+            .token = token[i], .n_tokens = LEN, .stretch = stretch[i], .n_stretches = 2};
+        list[i] = &item[i];
+    }
+    for (int32_t n_passes = 1; n_passes <= N; n_passes *= 2) {
+        weighted_sums sums = {0};
+        float *grad;
+        rl_err err;
+        rl_policy_zero_grad(r->model.policy);
+        assert_ok(weighted_run(r->model.policy, list, N, 1 / weighted_total(list, N),
+                               N / n_passes * LEN, r->arena, &sums, &err));
+        assert_int_equal(sums.n_passes, n_passes);
+        grad = gradients(r);
+        one = one == NULL ? grad : one;
+        assert_same_gradient(r, grad, one);
+    }
+}
+
 static void scoring_leaves_the_gradient(void **state) {
     rig *r = *state;
     double scale = 1 / weighted_total(r->list, N_ITEMS);
@@ -278,8 +313,11 @@ static void a_broken_loss_is_named(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(loss_and_gradient_by_hand),   cmocka_unit_test(splits_change_nothing),
-        cmocka_unit_test(scoring_leaves_the_gradient), cmocka_unit_test(finite_differences),
+        cmocka_unit_test(loss_and_gradient_by_hand),
+        cmocka_unit_test(splits_change_nothing),
+        cmocka_unit_test(passes_share_one_normaliser),
+        cmocka_unit_test(scoring_leaves_the_gradient),
+        cmocka_unit_test(finite_differences),
         cmocka_unit_test(a_broken_loss_is_named),
     };
     return cmocka_run_group_tests_name("weighted", tests, setup, teardown);
