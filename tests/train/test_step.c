@@ -94,8 +94,7 @@ static float *gradient(const rl_test_model *model, int32_t micro_tokens, rl_aren
     const rl_algo *algo = rl_algo_find("grpo");
     rl_params *params = rl_policy_params(model->policy);
     void *opts = rl_arena_alloc(arena, 1, algo->options->size);
-    rl_algo_run run = {.opts = opts,
-                       .scratch = rl_arena_new(0)};
+    rl_algo_run run = {.opts = opts, .scratch = rl_arena_new(0)};
     rl_tensor all = rl_tensor_1d(RL_DTYPE_F32, params->grad, 0, params->n_values);
     float *grad = rl_arena_alloc(arena, (size_t)params->n_values, sizeof *grad);
     static rig r;
