@@ -160,9 +160,22 @@ typedef struct message {
     const rl_json *from;
 } message;
 
-static rl_status read_message(const rl_json *item, const char *key, int32_t i, message *out,
-                              rl_err *err) {
-    static const char *const weighs[] = {"weight", "spans"};
+/* The first of 'weight' and 'spans' that a record or a message has, or NULL. */
+static const char *weighing_key(const rl_json *from) {
+    static const char *const key[] = {"weight", "spans"};
+    for (size_t k = 0; k < sizeof key / sizeof key[0]; k++) {
+        const rl_json *value = rl_json_get(from, key[k]);
+        if (value != NULL && rl_json_type_of(value) != RL_JSON_NULL) {
+            return key[k];
+        }
+    }
+    return NULL;
+}
+
+/* A message of a prompt is context, whoever says it. */
+static rl_status read_message(const rl_json *item, const char *key, bool context, int32_t i,
+                              message *out, rl_err *err) {
+    const char *weighs;
     bool is_object = rl_json_type_of(item) == RL_JSON_OBJECT;
     *out = (message){.role = rl_json_text(is_object ? rl_json_get(item, "role") : NULL, NULL),
                      .content = rl_json_text(is_object ? rl_json_get(item, "content") : NULL, NULL),
@@ -172,25 +185,22 @@ static rl_status read_message(const rl_json *item, const char *key, int32_t i, m
                        "message %d of '%s' is not an object with the texts 'role' and 'content'",
                        (int)i + 1, key);
     }
-    if (rl_text_equal(out->role, "assistant")) {
+    weighs = weighing_key(item);
+    if (weighs == NULL || (rl_text_equal(out->role, "assistant") && !context)) {
         return RL_OK;
     }
-    for (size_t k = 0; k < sizeof weighs / sizeof weighs[0]; k++) {
-        const rl_json *value = rl_json_get(item, weighs[k]);
-        if (value != NULL && rl_json_type_of(value) != RL_JSON_NULL) {
-            return rl_fail(err, RL_IO,
-                           "message %d of '%s' has '%s', which only messages of the assistant "
-                           "may have; others weigh 'algo.prompt_loss_weight'",
-                           (int)i + 1, key, weighs[k]);
-        }
-    }
-    return RL_OK;
+    return rl_fail(err, RL_IO,
+                   "message %d of '%s' has '%s', which only messages of the assistant may have%s; "
+                   "others weigh 'algo.prompt_loss_weight'",
+                   (int)i + 1, key, weighs,
+                   context ? " that are learnt, those of 'messages' and 'completion'" : "");
 }
 
-/* A list of messages, or a text as the one message of the role given. */
+/* A list of messages, or, where a role is given, a text as its one message. */
 static rl_status read_messages(rl_reading *r, const rl_json *record, const char *key,
                                const char *role, message **out, int32_t *n_out, rl_err *err) {
     const rl_json *list = rl_json_get(record, key);
+    bool context = role != NULL && rl_text_equal(role, "user");
     int32_t i = 0;
     if (list != NULL && rl_json_type_of(list) == RL_JSON_TEXT && role != NULL) {
         *out = rl_arena_alloc(r->arena, 1, sizeof **out);
@@ -205,7 +215,7 @@ static rl_status read_messages(rl_reading *r, const rl_json *record, const char 
     *n_out = (int32_t)rl_json_count(list);
     *out = rl_arena_alloc(r->arena, (size_t)*n_out, sizeof **out);
     for (const rl_json *item = rl_json_first(list); item != NULL; item = rl_json_next(item)) {
-        rl_status status = read_message(item, key, i, &(*out)[i], err);
+        rl_status status = read_message(item, key, context, i, &(*out)[i], err);
         if (status != RL_OK) {
             return status;
         }
@@ -269,6 +279,19 @@ static rl_status put_turns(rl_reading *r, const message *m, int32_t n, rl_err *e
     return RL_OK;
 }
 
+/* What stands beside a completion weighs its text; a list's messages have their own. */
+static rl_status check_beside(const rl_json *record, rl_err *err) {
+    const char *weighs = weighing_key(record);
+    const rl_json *completion = rl_json_get(record, "completion");
+    if (weighs != NULL && completion != NULL && rl_json_type_of(completion) == RL_JSON_LIST) {
+        return rl_fail(err, RL_IO,
+                       "'%s' stands beside a 'completion' that is a list; put it into the message "
+                       "that it weighs",
+                       weighs);
+    }
+    return RL_OK;
+}
+
 static rl_status put_record(rl_reading *r, const rl_json *record, rl_err *err) {
     message *m, *turns;
     int32_t n, n_turns, first = 0;
@@ -282,6 +305,9 @@ static rl_status put_record(rl_reading *r, const rl_json *record, rl_err *err) {
         n_turns = status == RL_OK ? n - first : 0;
     } else {
         status = read_messages(r, record, "prompt", "user", &m, &first, err);
+        if (status == RL_OK) {
+            status = check_beside(record, err);
+        }
         if (status == RL_OK) {
             status = read_messages(r, record, "completion", "assistant", &turns, &n_turns, err);
         }

@@ -124,6 +124,16 @@ static void weights(void **state) {
                "user", "c") "," REPLY("d", "\"weight\": 2.5") "]}",
            "[0]" USER("a") ASSISTANT "[0]>b<|im_end|>[0]\n" USER("c") ASSISTANT
            "[2.5]>d<|im_end|>");
+    // Beside a completion that is text they are its own; null is as good as nothing.
+    expect(r, &r->opts,
+           "{\"prompt\": [" MESSAGE("user", "a") "," REPLY("b", "\"weight\": null") "," MESSAGE(
+               "user", "c") "], \"completion\": \"d\", \"weight\": 2.5}",
+           "[0]" USER("a") "<|im_start|>assistant\nb<|im_end|>\n" USER("c") ASSISTANT
+           "[2.5]>d<|im_end|>");
+    expect(
+        r, &r->opts,
+        "{\"prompt\": \"a\", \"weight\": null, \"completion\": [" REPLY("d", "\"weight\": 3") "]}",
+        "[0]" USER("a") ASSISTANT "[3]>d<|im_end|>");
     // The first token of all is predicted by nothing.
     all.prompt_weight = 1;
     expect(r, &all, "{\"prompt\": \"Hi\", \"completion\": \"Yes.\"}",
@@ -260,6 +270,16 @@ static void bad_lines(void **state) {
          "message 1 of 'messages' has 'weight', which only messages of the assistant may have"},
         {"{\"messages\": [{\"role\": \"user\", \"content\": \"a\", \"spans\": []}]}",
          "message 1 of 'messages' has 'spans', which only"},
+        {"{\"prompt\": [" MESSAGE("user", "a") "," REPLY("b", "\"weight\": 2") "," MESSAGE(
+             "user", "c") "], \"completion\": \"d\"}",
+         "message 2 of 'prompt' has 'weight', which only messages of the assistant may have that"},
+        {"{\"prompt\": [" MESSAGE("user", "a") "," REPLY("b", "\"spans\": []") "," MESSAGE(
+             "user", "c") "], \"completion\": \"d\"}",
+         "message 2 of 'prompt' has 'spans', which only"},
+        {"{\"prompt\": \"a\", \"weight\": 2, \"completion\": [" MESSAGE("assistant", "b") "]}",
+         "'weight' stands beside a 'completion' that is a list"},
+        {"{\"prompt\": \"a\", \"spans\": [], \"completion\": [" MESSAGE("assistant", "b") "]}",
+         "'spans' stands beside a 'completion' that is a list"},
         {"{\"messages\": [" REPLY("b", "\"spans\": 3") "]}", "'spans' is a number, not a list"},
         {"{\"messages\": [" REPLY("b", "\"spans\": [3]") "]}", "is not [begin, end, weight]"},
         {"{\"messages\": [" REPLY("b", "\"spans\": [[]]") "]}", "is not [begin, end, weight]"},

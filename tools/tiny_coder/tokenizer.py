@@ -4,8 +4,8 @@ Run as: python3 tools/tiny_coder/tokenizer.py CONVERSATIONS.jsonl FOLDER
 Writes FOLDER/tokenizer.json and FOLDER/tokenizer_config.json in the form of Hugging Face tokenizers
 (standard library only; the same files for the same text).
 
-512 entries: 3 special tokens, 256 bytes, and 253 merges learnt from the first N_CONVERSATIONS
-lines. Text is cut into single digits, line starts with their indentation, words and signs with the
+512 entries: 3 special tokens, 256 bytes, and 253 merges learnt from all the conversations, as many
+as tools/tiny_coder/make.sh makes for it. Text is cut into single digits, line starts with their indentation, words and signs with the
 space before them, and commas with the space after.
 """
 import json
@@ -13,10 +13,8 @@ import os
 import re
 import sys
 from collections import Counter
-from itertools import islice
 
 SIZE = 512
-N_CONVERSATIONS = 20000
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 PATTERN = r"[0-9]|\n *| ?[A-Za-z]+|, ?| ?[^\sA-Za-z0-9,]+|\s+"
 TEMPLATE = ("{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + "
@@ -41,7 +39,7 @@ def count_words(path):
     """How often each cut piece occurs in the conversations, in the alphabet's letters."""
     alphabet, words = byte_alphabet(), Counter()
     with open(path) as lines:
-        for line in islice(lines, N_CONVERSATIONS):
+        for line in lines:
             for message in json.loads(line)["messages"]:
                 text = message["role"] + "\n" + message["content"] + "\n"
                 words.update(re.findall(PATTERN, text))
