@@ -11,7 +11,7 @@ const char *args_usage(void) {
            "       rl-train sample MODEL [PROMPT] [--raw] [--temperature X] [--n N] ...\n"
            "       rl-train score MODEL [--in FILE] [--out FILE] [--threads N]\n"
            "                      [--kernels auto|ref|avx2|avx512]\n"
-           "       rl-train export MODEL OUT [--dtype f32|bf16]\n"
+           "       rl-train export MODEL OUT [--dtype f32|bf16] [--adapter DIR]\n"
            "       rl-train eval RECIPE [--set SECTION.KEY=VALUE]... [--json]\n"
            "       rl-train render MODEL [--in FILE]\n"
            "       rl-train tokenize MODEL [--in FILE]\n"
@@ -44,6 +44,8 @@ const char *args_usage(void) {
            "               that of id t + 1, else one per token of the completion\n"
            "  export       write the model as a new Hugging Face folder OUT, its weights in that "
            "dtype\n"
+           "  --adapter    of score, sample and export: a LoRA adapter on MODEL, which export\n"
+           "               merges; MODEL may be an adapter itself\n"
            "  eval         measure 'model.path' on 'data.eval' without training, as the 'eval' "
            "keys "
            "say;\n"
@@ -105,6 +107,8 @@ static const option options[] = {
     {"--seed", OPTION_COUNT, OF_SAMPLE(seed), 0, 0, INT32_MAX},
     {"--logprobs", OPTION_FLAG, OF_SAMPLE(logprobs), 0, 0, 0},
     {"--dtype", OPTION_TEXT, offsetof(args, dtype), FOR(EXPORT), 0, 0, 0},
+    {"--adapter", OPTION_TEXT, offsetof(args, adapter), FOR(EXPORT) | FOR(SCORE) | FOR(SAMPLE), 0,
+     0, 0},
     {"--json", OPTION_FLAG, offsetof(args, json), FOR(EVAL), 0, 0, 0},
     {"--markdown", OPTION_FLAG, offsetof(args, markdown), FOR(HELP_RECIPE), 0, 0, 0},
     {"--help", OPTION_COMMAND, 0, ~0u, COMMAND_HELP, 0, 0},

@@ -41,8 +41,9 @@ typedef struct args {
     const char *in; // --in of score, render and tokenize; NULL or "-" is standard input
     const char *to; // --out of score; NULL is standard output
     const char *kernels;
-    const char *dtype; // of export
-    int threads;       // 0 for one per processor
+    const char *dtype;   // of export
+    const char *adapter; // of score, sample and export; a folder
+    int threads;         // 0 for one per processor
     bool dry_run, overwrite, resume, markdown, json;
     sample_args sample;
 } args;

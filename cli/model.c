@@ -16,7 +16,7 @@ static rl_status find_kernels(const char *name, rl_kernels *out, rl_err *err) {
 }
 
 rl_status model_open(const args *a, model *m, rl_err *err) {
-    return rl_adapted_open(a->subject, NULL, &m->checkpoint, &m->adapter, err);
+    return rl_adapted_open(a->subject, a->adapter, &m->checkpoint, &m->adapter, err);
 }
 
 rl_status model_open_tokenizer(model *m, rl_err *err) {

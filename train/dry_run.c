@@ -9,11 +9,17 @@
 void dry_run_memory(const setup *s, const dry_run_extra *extra, FILE *to) {
     const rl_model_config *config = rl_checkpoint_config(s->checkpoint);
     double gib = 1024.0 * 1024 * 1024;
-    double weights = (double)rl_model_config_params(config) * 4 * 5;
+    double held = (double)rl_model_config_params(config), trained = held, weights;
     double train = (double)rl_policy_train_bytes(config, s->recipe->compute.recompute,
                                                  s->recipe->compute.micro_tokens);
     double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    double all = weights + train + extra->bytes;
+    double all;
+    if (s->adapter != NULL) {
+        trained = (double)rl_adapter_values(s->adapter);
+        held += trained;
+    }
+    weights = 4 * (2 * held + 3 * trained); // with their panels; gradients and two moments
+    all = weights + train + extra->bytes;
     fprintf(to,
             "memory estimate: %.2f GiB (weights, packed weights, gradients and optimizer %.2f, "
             "activations %.2f, %s %.2f%s)\n",
