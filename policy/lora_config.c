@@ -52,7 +52,8 @@ static const lacking lacks[] = {
     {"rank_pattern", "all adapters have the rank r; leave it out"},
     {"alpha_pattern", "all adapters have the same lora_alpha; leave it out"},
     {"modules_to_save", "no module is trained as a whole beside adapters; leave it out"},
-    {"layers_to_transform", "target_modules says which layers; name them there: layers.3.q_proj"},
+    {"layers_to_transform",
+     "target_modules says which layers; name them there: layers.3.self_attn.q_proj"},
     {"exclude_modules", "target_modules says which modules; leave it out"},
     {"lora_bias", "adapters have no biases; set it to false"},
     {"fan_in_fan_out", "no family here keeps its weights transposed; set it to false"},
@@ -73,6 +74,7 @@ const char *const rl_lora_other_keys[] = {"lora_dropout",
                                           "fan_in_fan_out",
                                           "trainable_token_indices",
                                           "target_parameters",
+                                          "task_type",
                                           NULL};
 
 /* Whether a value changes nothing, so that it does not matter who reads it. */

@@ -250,6 +250,29 @@ expect 2 "there is no model at 'absent'" "$bin/rl-train" sample absent hello
 speak 2 "the prompt has no token" "" --raw
 speak 2 "leaves no room" "$(head -c 4000 /dev/zero | tr '\0' x)" --raw
 
+# Adapters: trained, scored and sampled from as a folder or on their model, and merged on export.
+"$bin/rl-train" toy.json --set lora.r=2 --set run.dir=adapted --set algo.name=grpo --set rollout.turns=1 \
+  --set optim.lr=1e-2 >out 2>err || fail "no run with an adapter: $(tail -3 err)"
+adapter=adapted/checkpoint-2
+echo '{"ids": [1, 5, 9, 2, 77, 31]}' >ids.jsonl
+expect 0 "logprobs" "$bin/rl-train" score $adapter --in ids.jsonl
+mv out whole
+expect 0 "logprobs" "$bin/rl-train" score "$golden/models/tiny-chat" --adapter $adapter --in ids.jsonl
+cmp -s out whole || fail "an adapter gives other log-probs on its model than by itself"
+expect 0 "" "$bin/rl-train" sample $adapter "add 1" --max-tokens 4
+expect 0 "with the adapter merged" "$bin/rl-train" export "$golden/models/tiny-chat" merged --adapter $adapter
+expect 0 "with the adapter merged" "$bin/rl-train" export $adapter merged-too
+cmp -s merged/model.safetensors merged-too/model.safetensors || fail "merging by folder and by option differ"
+expect 0 "logprobs" "$bin/rl-train" score merged --in ids.jsonl
+expect 2 "are adapters both" "$bin/rl-train" score $adapter --adapter $adapter --in ids.jsonl
+expect 2 "no adapter_config.json there" "$bin/rl-train" export "$golden/models/tiny-chat" other --adapter half
+expect 2 "'--adapter' does not belong to eval" "$bin/rl-train" eval toy.json --adapter $adapter
+train 2 "sampling and training share one forward, without dropout" --set lora.r=2 --set lora.lora_dropout=0.1
+train 2 "did you mean 'q_proj'?" --set lora.r=2 --set 'lora.target_modules=["qproj"]'
+train 2 "'lora' has no 'lora.r'" --set lora.lora_alpha=16
+train 2 "'lora.r' asks for a new adapter and 'model.adapter' names one" --set lora.r=2 --set model.adapter=$adapter
+train 0 "memory estimate" --set lora.r=2 --dry-run
+
 # Exporting: a whole folder, twice the same bits from BF16, and nothing replaced.
 expect 0 "weights as bf16" "$bin/rl-train" export "$golden/models/tiny-chat" half --dtype bf16
 grep -q '"bfloat16"' half/config.json || fail "config.json does not tell bfloat16"

@@ -344,6 +344,54 @@ static void muon_is_the_same_on_any_threads(void **state) {
     rl_arena_free(arena);
 }
 
+static bool wrote(const char *name, const char *file) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s/%s", folder, name, file);
+    return rl_fs_exists(path);
+}
+
+// With adapters a checkpoint is what peft writes, it trains on from there, and the bits are still
+// the same on any threads.
+static void adapters_train(void **state) {
+    static const char *const one[] = {"lora.r=4", "lora.target_modules=[\"q_proj\", \"down_proj\"]",
+                                      "compute.threads=1"};
+    static const char *const two[] = {"lora.r=4", "lora.target_modules=[\"q_proj\", \"down_proj\"]",
+                                      "compute.threads=2"};
+    static const char file[] = "checkpoint-3/adapter_model.safetensors";
+    char path[4096], adapter[4096];
+    const char *const as_model[] = {path}, *const on_model[] = {adapter},
+                      *const both[] = {path, "lora.r=4"};
+    rl_arena *arena = rl_arena_new(0);
+    int64_t steps, step = 0;
+    size_t n, m;
+    char *a, *b;
+    rl_err err;
+    (void)state;
+    assert_ok(run("lora-one", one, RL_COUNT(one), &steps, &err));
+    assert_ok(run("lora-two", two, RL_COUNT(two), &steps, &err));
+    assert_int_equal(for_each_line("lora-one", "metrics.jsonl", check_metrics, &step), 3);
+    assert_same_file("lora-one", "lora-two", "completions.jsonl");
+    assert_same_file("lora-one", "lora-two", file);
+    assert_true(wrote("lora-one", "checkpoint-3/DONE"));
+    assert_true(wrote("lora-one", "checkpoint-3/adapter_config.json"));
+    assert_true(wrote("lora-one", "checkpoint-3/tokenizer.json"));
+    assert_false(wrote("lora-one", "checkpoint-3/model.safetensors"));
+    assert_false(wrote("lora-one", "checkpoint-3/config.json"));
+    snprintf(path, sizeof path, "model.path=%s/lora-one/checkpoint-3", folder);
+    snprintf(adapter, sizeof adapter, "model.adapter=%s/lora-one/checkpoint-3", folder);
+    assert_ok(run("lora-on", as_model, 1, &steps, &err));
+    assert_ok(run("lora-over", on_model, 1, &steps, &err));
+    assert_same_file("lora-on", "lora-over", "completions.jsonl");
+    assert_same_file("lora-on", "lora-over", file);
+    a = slurp(arena, "lora-one", file, &n);
+    b = slurp(arena, "lora-on", file, &m);
+    assert_int_equal(n, m);
+    assert_memory_not_equal(a, b, n);
+    assert_int_equal(run("lora-both", both, 2, &steps, &err), RL_BAD_RECIPE);
+    assert_non_null(strstr(err.text, "'model.path' is one already"));
+    rl_arena_free(arena);
+}
+
 static void take_reward(const rl_json *m, void *context) {
     double *reward = context;
     reward[(int)number(m, "step")] = number(m, "reward");
@@ -496,6 +544,7 @@ int main(void) {
         cmocka_unit_test(a_run_writes_what_it_did),
         cmocka_unit_test(threads_and_kernels_change_nothing),
         cmocka_unit_test(muon_is_the_same_on_any_threads),
+        cmocka_unit_test(adapters_train),
         cmocka_unit_test(it_learns),
         cmocka_unit_test(broken_verdicts_are_left_out),
         cmocka_unit_test(dead_judges_stop_the_run),
