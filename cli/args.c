@@ -11,7 +11,7 @@ const char *args_usage(void) {
            "       rl-train sample MODEL [PROMPT] [--raw] [--temperature X] [--n N] ...\n"
            "       rl-train score MODEL [--in FILE] [--out FILE] [--threads N]\n"
            "                      [--kernels auto|ref|avx2|avx512]\n"
-           "       rl-train export MODEL OUT [--dtype f32|bf16] [--adapter DIR]\n"
+           "       rl-train export MODEL OUT [--dtype f32|bf16|f16] [--adapter DIR]\n"
            "       rl-train eval RECIPE [--set SECTION.KEY=VALUE]... [--json]\n"
            "       rl-train render MODEL [--in FILE]\n"
            "       rl-train tokenize MODEL [--in FILE]\n"

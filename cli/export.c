@@ -15,8 +15,9 @@ static rl_status find_dtype(const char *name, rl_save_dtype *out, rl_err *err) {
             return RL_OK;
         }
     }
-    return name == NULL ? RL_OK
-                        : rl_fail(err, RL_BAD_RECIPE, "unknown dtype '%s'; known: f32, bf16", name);
+    return name == NULL
+               ? RL_OK
+               : rl_fail(err, RL_BAD_RECIPE, "unknown dtype '%s'; known: f32, bf16, f16", name);
 }
 
 static rl_status check_absent(const char *path, rl_err *err) {

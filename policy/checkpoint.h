@@ -38,5 +38,17 @@ rl_status rl_save_tokenizer(const rl_checkpoint *source, const char *folder,
                             rl_err *err) RL_MUST_USE;
 rl_status rl_save_params(const rl_params *params, rl_backend *be, rl_save_dtype dtype,
                          const char *path, rl_err *err) RL_MUST_USE;
+/*
+ * All parameters as model.safetensors; where that would be larger than shard_bytes, as
+ * model-00001-of-0000N.safetensors and so on, filled in order, with model.safetensors.index.json. A
+ * tensor is never cut: one that is larger has a file of its own.
+ */
+#define RL_SHARD_BYTES INT64_C(5000000000) // as transformers 4 cuts
+rl_status rl_save_shards(const rl_params *params, rl_backend *be, rl_save_dtype dtype,
+                         int64_t shard_bytes, const char *folder, rl_err *err) RL_MUST_USE;
+/* Refuses a parameter with a value that numbers of that kind cannot hold. */
+rl_status rl_check_fits(const rl_params *params, rl_backend *be, rl_stored stored,
+                        rl_err *err) RL_MUST_USE;
+const char *rl_save_dtype_torch(rl_save_dtype dtype); // as config.json names it
 
 #endif

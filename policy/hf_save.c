@@ -4,19 +4,8 @@
 
 #include "policy/checkpoint.h"
 #include "policy/gguf_tokenizer.h"
-#include "rl/core/alloc.h"
 #include "rl/core/fs.h"
 #include "rl/core/json.h"
-#include "rl/tensor/ops.h"
-#include "rl/tensor/safetensors.h"
-
-const char *const rl_save_dtype_names[] = {"f32", "bf16", NULL};
-
-/* In enumerator order. */
-static const struct {
-    const char *torch; // in config.json
-    rl_stored stored;
-} dtypes[] = {{"float32", RL_STORED_F32}, {"bfloat16", RL_STORED_BF16}};
 
 static rl_status write_text(const char *folder, const char *name, const rl_str *text, rl_err *err) {
     rl_arena *arena = rl_arena_new(0);
@@ -214,7 +203,8 @@ static rl_status write_configs(const rl_checkpoint *source, const char *dtype, c
     return status;
 }
 
-rl_status rl_save_tokenizer(const rl_checkpoint *source, const char *folder, rl_err *err) {
+// Byte for byte, whichever of its forms the folder holds it in.
+static rl_status copy_tokenizer(const rl_checkpoint *source, const char *folder, rl_err *err) {
     static const char *const names[] = {
         "tokenizer.json",
         "tokenizer_config.json",
@@ -228,19 +218,33 @@ rl_status rl_save_tokenizer(const rl_checkpoint *source, const char *folder, rl_
         "chat_template.jinja",
         "chat_template.json",
     };
-    rl_str text = {0};
-    rl_status status = RL_OK;
+    rl_arena *arena = rl_arena_new(0);
+    char **all = NULL;
+    size_t n = 0;
     bool copied;
-    if (source->gguf == NULL) {
-        for (size_t i = 0; i < sizeof names / sizeof names[0] && status == RL_OK; i++) {
-            status = copy_if_there(source, folder, names[i], &copied, err);
-            if (status == RL_OK && i == 0 && source->has_tokenizer && !copied) {
-                status = rl_fail(err, RL_IO,
-                                 "'tokenizer.json' of '%s' was there at the start and is gone",
-                                 source->path);
-            }
+    rl_status status = rl_fs_list(source->path, arena, &all, &n, err);
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && status == RL_OK; i++) {
+        status = copy_if_there(source, folder, names[i], &copied, err);
+        if (status == RL_OK && i == 0 && source->has_tokenizer && !copied) {
+            status =
+                rl_fail(err, RL_IO, "'tokenizer.json' of '%s' was there at the start and is gone",
+                        source->path);
         }
-        return status;
+    }
+    for (size_t i = 0; i < n && status == RL_OK; i++) {
+        if (rl_text_ends(all[i], ".tiktoken")) {
+            status = copy_if_there(source, folder, all[i], &copied, err);
+        }
+    }
+    rl_arena_free(arena);
+    return status;
+}
+
+rl_status rl_save_tokenizer(const rl_checkpoint *source, const char *folder, rl_err *err) {
+    rl_str text = {0};
+    rl_status status;
+    if (source->gguf == NULL) {
+        return copy_tokenizer(source, folder, err);
     }
     status = rl_gguf_tokenizer_json(source->gguf, &text, err);
     if (status == RL_OK) {
@@ -258,64 +262,12 @@ rl_status rl_save_tokenizer(const rl_checkpoint *source, const char *folder, rl_
     return status;
 }
 
-typedef struct values {
-    const rl_params *params;
-    rl_backend *be;
-    rl_stored stored;
-} values;
-
-static void fill(void *self, size_t i, size_t begin, size_t n_bytes, void *out) {
-    const values *from = self;
-    rl_tensor value = from->params->item[i].value;
-    size_t size = rl_stored_block_bytes(from->stored);
-    rl_tensor part =
-        rl_tensor_1d(RL_DTYPE_F32, value.buffer, value.offset + begin / size * sizeof(float),
-                     (int64_t)(n_bytes / size));
-    float *wide;
-    if (from->stored == RL_STORED_F32) {
-        rl_tensor_get(from->be, part, out);
-        return;
-    }
-    wide = rl_alloc((size_t)part.shape[0], sizeof *wide);
-    rl_tensor_get(from->be, part, wide);
-    rl_f32_to_bf16(wide, part.shape[0], out);
-    rl_free(wide);
-}
-
-rl_status rl_save_params(const rl_params *params, rl_backend *be, rl_save_dtype dtype,
-                         const char *path, rl_err *err) {
-    rl_stored stored = dtypes[dtype].stored;
-    rl_arena *arena = rl_arena_new(0);
-    rl_weight *weights = rl_arena_alloc(arena, (size_t)params->n_items, sizeof *weights);
-    values from = {.params = params, .be = be, .stored = stored};
-    rl_status status = rl_backend_sync(be, err);
-    for (int32_t i = 0; i < params->n_items; i++) {
-        const rl_param *item = &params->item[i];
-        weights[i] = (rl_weight){.name = item->name,
-                                 .stored = stored,
-                                 .rank = item->value.rank,
-                                 .n_bytes = (size_t)rl_tensor_count(item->value) *
-                                            rl_stored_block_bytes(stored)};
-        memcpy(weights[i].shape, item->value.shape, sizeof weights[i].shape);
-    }
-    if (status == RL_OK) {
-        status = rl_safetensors_write(path, weights, (size_t)params->n_items, fill, &from, err);
-    }
-    rl_arena_free(arena);
-    return status;
-}
-
 rl_status rl_checkpoint_write(const rl_checkpoint *source, const rl_params *params, rl_backend *be,
                               rl_save_dtype dtype, const char *folder, rl_err *err) {
-    rl_status status = write_configs(source, dtypes[dtype].torch, folder, err);
+    rl_status status = write_configs(source, rl_save_dtype_torch(dtype), folder, err);
     if (status == RL_OK) {
         status = rl_save_tokenizer(source, folder, err);
     }
-    if (status == RL_OK) {
-        rl_arena *arena = rl_arena_new(0);
-        char *path = rl_path_join(arena, folder, "model.safetensors");
-        status = rl_save_params(params, be, dtype, path, err);
-        rl_arena_free(arena);
-    }
-    return status;
+    return status == RL_OK ? rl_save_shards(params, be, dtype, RL_SHARD_BYTES, folder, err)
+                           : status;
 }

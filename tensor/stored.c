@@ -1,5 +1,6 @@
 #include "rl/tensor/stored.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "rl/core/assert.h"
@@ -68,6 +69,71 @@ void rl_f32_to_bf16(const float *in, int64_t n, void *out) {
         uint16_t half = rl_bf16_of(in[i]);
         p[2 * i] = (uint8_t)half;
         p[2 * i + 1] = (uint8_t)(half >> 8);
+    }
+}
+
+static uint32_t f16_bits(float x) {
+    uint32_t bits, sign, rest, half;
+    float magnitude, shifted;
+    memcpy(&bits, &x, sizeof bits);
+    sign = bits >> 16 & 0x8000u;
+    bits &= 0x7fffffffu;
+    if (bits > 0x7f800000u) {
+        return sign | 0x7e00u | (bits >> 13 & 0x3ffu);
+    }
+    if (bits < 0x38800000u) { // below the least normal number: units of 2^-24, rounded by the sum
+        memcpy(&magnitude, &bits, sizeof magnitude);
+        shifted = magnitude + 0.5f;
+        memcpy(&half, &shifted, sizeof half);
+        return sign | (half - 0x3f000000u);
+    }
+    half = (bits >> 13) - (112u << 10);
+    rest = bits & 0x1fffu;
+    half += rest > 0x1000u || (rest == 0x1000u && (half & 1u) != 0);
+    return sign | (half < 0x7c00u ? half : 0x7c00u);
+}
+
+static void put_u16(uint8_t *p, uint32_t bits) {
+    p[0] = (uint8_t)bits;
+    p[1] = (uint8_t)(bits >> 8);
+}
+
+void rl_f32_to_f16(const float *in, int64_t n, void *out) {
+    uint8_t *p = out;
+    for (int64_t i = 0; i < n; i++) {
+        put_u16(p + 2 * i, f16_bits(in[i]));
+    }
+}
+
+// quantize_row_q8_0_ref of ggml: the scale is kept as F16, but divides as float32.
+void rl_f32_to_q8_0(const float *in, int64_t n, void *out) {
+    uint8_t *p = out;
+    RL_ASSERT(n % 32 == 0);
+    for (int64_t at = 0; at < n; at += 32, p += 34) {
+        float most = 0, d, inverse;
+        for (int i = 0; i < 32; i++) {
+            float magnitude = fabsf(in[at + i]);
+            most = magnitude > most ? magnitude : most;
+        }
+        d = most / 127.0f;
+        inverse = d != 0 ? 1.0f / d : 0.0f;
+        put_u16(p, f16_bits(d));
+        for (int i = 0; i < 32; i++) {
+            p[2 + i] = (uint8_t)(int8_t)roundf(in[at + i] * inverse);
+        }
+    }
+}
+
+void rl_f32_to_stored(rl_stored stored, const float *in, int64_t n, void *out) {
+    if (stored == RL_STORED_F32) {
+        memcpy(out, in, (size_t)n * sizeof *in);
+    } else if (stored == RL_STORED_F16) {
+        rl_f32_to_f16(in, n, out);
+    } else if (stored == RL_STORED_BF16) {
+        rl_f32_to_bf16(in, n, out);
+    } else {
+        RL_ASSERT(stored == RL_STORED_Q8_0);
+        rl_f32_to_q8_0(in, n, out);
     }
 }
 

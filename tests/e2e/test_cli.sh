@@ -281,6 +281,8 @@ grep -q '"bfloat16"' half/config.json || fail "config.json does not tell bfloat1
 expect 0 "weights as f32" "$bin/rl-train" export half wide
 expect 0 "weights as bf16" "$bin/rl-train" export wide narrow --dtype=bf16
 cmp -s half/model.safetensors narrow/model.safetensors || fail "BF16 weights changed on their way through F32"
+expect 0 "weights as f16" "$bin/rl-train" export "$golden/models/tiny-chat" short --dtype f16
+grep -q '"float16"' short/config.json || fail "config.json does not tell float16"
 expect 2 "'half' is there already" "$bin/rl-train" export "$golden/models/tiny-chat" half
 expect 2 "unknown dtype 'fp8'" "$bin/rl-train" export "$golden/models/tiny-chat" other --dtype fp8
 expect 2 "there is no model at 'absent'" "$bin/rl-train" export absent other

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "policy/checkpoint.h"
 #include "rl/core/alloc.h"
 #include "rl/core/fs.h"
 #include "rl/tensor/ops.h"
@@ -183,6 +184,132 @@ static void half_precision_target(void **state) {
     rl_arena_free(arena);
 }
 
+static size_t count_files(const char *folder, const char *ending) {
+    rl_arena *arena = rl_arena_new(0);
+    char **name;
+    size_t n, found = 0;
+    rl_err err;
+    assert_ok(rl_fs_list(folder, arena, &name, &n, &err));
+    for (size_t i = 0; i < n; i++) {
+        found += rl_text_ends(name[i], ending);
+    }
+    rl_arena_free(arena);
+    return found;
+}
+
+// Cut at any size, the folder holds the same weights, and its index what transformers reads.
+static void shards(void **state) {
+    static const struct {
+        int64_t bytes;
+        size_t n_shards; // 0: more than the line before
+    } rows[] = {{RL_SHARD_BYTES, 1}, {200000, 0}, {60000, 0}, {20000, 0}, {1, 29}};
+    rl_backend *be = *state;
+    size_t before = 0;
+    for (size_t r = 0; r < RL_COUNT(rows); r++) {
+        rl_arena *arena = rl_arena_new(0);
+        char *folder = rl_test_folder();
+        rl_params params, again;
+        rl_checkpoint *cp = rl_test_checkpoint(be, rl_golden("models/llama"), &params), *saved;
+        size_t n;
+        rl_err err;
+        assert_ok(rl_checkpoint_write(cp, &params, be, RL_SAVE_F32, folder, &err));
+        assert_ok(rl_fs_remove(rl_path_join(arena, folder, "model.safetensors"), &err));
+        assert_ok(rl_save_shards(&params, be, RL_SAVE_F32, rows[r].bytes, folder, &err));
+        n = count_files(folder, ".safetensors");
+        assert_true(rows[r].n_shards > 0 ? n == rows[r].n_shards : n > before);
+        before = n;
+        assert_int_equal(count_files(folder, ".index.json"), n > 1);
+        saved = rl_test_checkpoint(be, folder, &again);
+        for (int32_t i = 0; i < params.n_items; i++) {
+            float *a = rl_test_values(be, &params.item[i]);
+            float *b = rl_test_values(be, &again.item[i]);
+            assert_memory_equal(a, b, rl_tensor_bytes(params.item[i].value));
+            rl_free(a);
+            rl_free(b);
+        }
+        if (n > 1) {
+            const char *index = rl_test_text(arena, folder, "model.safetensors.index.json");
+            assert_non_null(strstr(index, rl_arena_printf(arena, "\"total_size\":%lld",
+                                                          (long long)params.n_values * 4)));
+            assert_non_null(strstr(index, rl_arena_printf(arena, "model-00001-of-%05zu.", n)));
+        }
+        rl_test_checkpoint_drop(be, saved, &again);
+        rl_test_checkpoint_drop(be, cp, &params);
+        rl_test_drop(folder);
+        rl_arena_free(arena);
+    }
+}
+
+// Every file that any form of tokenizer consists of, to the byte, and nothing else of the source.
+static void tokenizer_files(void **state) {
+    static const char *const names[] = {"tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "added_tokens.json",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "tokenizer.model",
+                                        "chat_template.jinja",
+                                        "qwen.tiktoken"};
+    rl_backend *be = *state;
+    rl_arena *arena = rl_arena_new(0);
+    char *source = rl_test_folder(), *folder = rl_test_folder();
+    rl_params params;
+    rl_checkpoint *cp;
+    rl_err err;
+    for (size_t i = 0; i < RL_COUNT(names); i++) {
+        put_file(arena, source, names[i], rl_arena_printf(arena, "%zu\r\n\xff %s", i, names[i]));
+    }
+    put_file(arena, source, "README.md", "not this");
+    assert_ok(rl_fs_copy(rl_golden("models/llama/config.json"),
+                         rl_path_join(arena, source, "config.json"), &err));
+    assert_ok(rl_fs_copy(rl_golden("models/llama/model.safetensors"),
+                         rl_path_join(arena, source, "model.safetensors"), &err));
+    cp = rl_test_checkpoint(be, source, &params);
+    assert_ok(rl_checkpoint_write(cp, &params, be, RL_SAVE_F16, folder, &err));
+    for (size_t i = 0; i < RL_COUNT(names); i++) {
+        assert_string_equal(rl_test_text(arena, folder, names[i]),
+                            rl_test_text(arena, source, names[i]));
+    }
+    assert_false(rl_fs_exists(rl_path_join(arena, folder, "README.md")));
+    assert_non_null(strstr(rl_test_text(arena, folder, "config.json"), "\"float16\""));
+    rl_test_checkpoint_drop(be, cp, &params);
+    rl_test_drop(source);
+    rl_test_drop(folder);
+    rl_arena_free(arena);
+}
+
+// F16 that is read gives what was rounded; a weight beyond its range is refused.
+static void half_float_target(void **state) {
+    rl_backend *be = *state;
+    rl_arena *arena = rl_arena_new(0);
+    char *folder = rl_test_folder(), *other = rl_test_folder();
+    rl_params params, again;
+    rl_checkpoint *cp = rl_test_checkpoint(be, rl_golden("models/llama"), &params), *saved;
+    float *x = rl_test_values(be, &params.item[0]), *y;
+    rl_err err = {""};
+    x[0] = 65519.0f; // rounds to 65504, the largest
+    x[1] = 0x1.002p0f;
+    x[2] = 0x1.802p-24f; // subnormal
+    rl_tensor_put(be, params.item[0].value, x);
+    assert_ok(rl_checkpoint_write(cp, &params, be, RL_SAVE_F16, folder, &err));
+    saved = rl_test_checkpoint(be, folder, &again);
+    y = rl_test_values(be, &again.item[0]);
+    assert_true(y[0] == 65504.0f && y[1] == 1.0f && y[2] == 0x1p-23f);
+    rl_free(y);
+    x[0] = 65520.0f;
+    rl_tensor_put(be, params.item[0].value, x);
+    assert_int_equal(rl_checkpoint_write(cp, &params, be, RL_SAVE_F16, other, &err),
+                     RL_UNSUPPORTED);
+    rl_test_says(&err, "'model.embed_tokens.weight' has a value that F16 cannot hold");
+    rl_free(x);
+    rl_test_checkpoint_drop(be, saved, &again);
+    rl_test_checkpoint_drop(be, cp, &params);
+    rl_test_drop(folder);
+    rl_test_drop(other);
+    rl_arena_free(arena);
+}
+
 static void folder_that_is_not_there(void **state) {
     rl_backend *be = *state;
     char *folder = rl_test_folder();
@@ -205,6 +332,9 @@ int main(void) {
         cmocka_unit_test(half_precision_source),
         cmocka_unit_test(bf16_rounds_to_nearest),
         cmocka_unit_test(half_precision_target),
+        cmocka_unit_test(shards),
+        cmocka_unit_test(tokenizer_files),
+        cmocka_unit_test(half_float_target),
         cmocka_unit_test(folder_that_is_not_there),
     };
     return cmocka_run_group_tests(tests, rl_test_backend_open, rl_test_backend_close);

@@ -31,14 +31,15 @@ const char *rl_checkpoint_path(const rl_checkpoint *checkpoint);
 rl_status rl_checkpoint_read(const rl_checkpoint *checkpoint, rl_params *params, rl_backend *be,
                              rl_err *err) RL_MUST_USE;
 
-/* Numbers of a written model.safetensors; BF16 rounds to nearest with ties to even. */
-typedef enum rl_save_dtype { RL_SAVE_F32, RL_SAVE_BF16 } rl_save_dtype;
+/* Numbers of written weights; F16 and BF16 round to nearest with ties to even. A weight too large
+ * for F16 is refused by name. */
+typedef enum rl_save_dtype { RL_SAVE_F32, RL_SAVE_BF16, RL_SAVE_F16 } rl_save_dtype;
 extern const char *const rl_save_dtype_names[]; // in enumerator order, NULL-terminated
 
 /*
- * Writes config.json, generation_config.json, model.safetensors and the tokenizer files into an
- * existing empty folder. The tokenizer files are copied from the source folder, or made from the
- * GGUF's metadata. config.json tells the dtype.
+ * Writes config.json, generation_config.json, the weights (in shards above 5 GB) and the tokenizer
+ * files into an existing empty folder. The tokenizer files are copied from the source folder, or
+ * made from the GGUF's metadata. config.json tells the dtype.
  */
 rl_status rl_checkpoint_write(const rl_checkpoint *source, const rl_params *params, rl_backend *be,
                               rl_save_dtype dtype, const char *folder, rl_err *err) RL_MUST_USE;

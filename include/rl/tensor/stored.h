@@ -51,7 +51,13 @@ int64_t rl_weight_count(const rl_weight *w); // elements; 1 for rank 0
  */
 void rl_weight_to_f32(const rl_weight *w, float *out);
 void rl_weight_range_to_f32(const rl_weight *w, int64_t begin, int64_t n, float *out);
-/* n values as BF16, rounded to nearest with ties to even; NaN stays NaN. out has 2 n bytes. */
+/* n values as BF16 or F16, rounded to nearest with ties to even; NaN stays NaN, and what is too
+ * large for F16 becomes infinity. out has 2 n bytes. */
 void rl_f32_to_bf16(const float *in, int64_t n, void *out);
+void rl_f32_to_f16(const float *in, int64_t n, void *out);
+/* The same as Q8_0, bit for bit as ggml's reference quantises; n is a multiple of 32. */
+void rl_f32_to_q8_0(const float *in, int64_t n, void *out);
+/* n values as F32, F16, BF16 or Q8_0. */
+void rl_f32_to_stored(rl_stored stored, const float *in, int64_t n, void *out);
 
 #endif
