@@ -1,12 +1,16 @@
 """The arithmetic of tools/results.sh, which says how it is called.
 
 steps MURPHY_RUN GRPO_RECIPE   how many steps of the recipe sample what the run sampled, at least 1
+inputs PROGRAM ARGUMENTS...    what a run with these arguments is made from: version, model and data
+same RUN PROGRAM ARGUMENTS...  fails where the run is not the one that they would make now
 page FOLDER SEEDS              docs/results.md from FOLDER/murphy-1, FOLDER/grpo-1, ...
 """
+import hashlib
 import json
 import math
 import os
 import platform
+import subprocess
 import sys
 
 # Two-sided 95 % points of Student's t with 1, 2, ... degrees of freedom.
@@ -15,6 +19,61 @@ SET = "eval/heldout/"
 NAMES = ("murphy", "murphy-max", "grpo")
 RATES = ("iter1", "iter2", "iter2_fresh", "iter2_wrong_feedback")
 SECOND = ("fix", "repeat")  # of failures repaired; of second attempts that say the first again
+
+
+N_SAMPLES = 4  # a held-out problem, as the page says
+
+
+def effective(program, arguments):
+    """The recipe with all its keys, without those that change no result."""
+    told = subprocess.run([program, *arguments, "--overwrite", "--dry-run"], stdout=subprocess.PIPE, text=True)
+    if told.returncode != 0:
+        raise SystemExit(f"results: {' '.join(arguments)} is refused, as said above")
+    recipe = json.JSONDecoder().raw_decode(told.stdout)[0]
+    recipe.pop("why", None)
+    del recipe["run"]["dir"], recipe["compute"]["threads"]
+    return recipe
+
+
+def made_from(program, recipe):
+    """A line for the version and one for each file that a run reads, with the sum of what it holds."""
+    model, data = recipe["model"]["path"], recipe["data"]
+    files = [os.path.join(model, f) for f in sorted(os.listdir(model)) if f.endswith((".json", ".safetensors"))]
+    lines = [subprocess.run([program, "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()]
+    for path in files + [data["train"], data["eval"]]:
+        with open(path, "rb") as content:
+            lines.append(f"{hashlib.sha256(content.read()).hexdigest()}  {os.path.basename(path)}")
+    return "\n".join(lines) + "\n"
+
+
+def inputs(program, *arguments):
+    sys.stdout.write(made_from(program, effective(program, arguments)))
+
+
+def apart(was, now, path):
+    if isinstance(was, dict) and isinstance(now, dict):
+        return [line for k in {**was, **now} for line in apart(was.get(k), now.get(k), f"{path}.{k}".lstrip("."))]
+    return [] if was == now else [f"{path} was {json.dumps(was)} and is {json.dumps(now)}"]
+
+
+def same(run, program, *arguments):
+    now = effective(program, arguments)
+    # Its files may have moved with the repository: what they hold is compared below. Keys that the
+    # program got since are what they are by default.
+    moved = [f"--set={s}.{k}={now[s][k]}" for s, k in (("model", "path"), ("data", "train"), ("data", "eval"))]
+    different = apart(effective(program, [os.path.join(run, "recipe.effective.json"), *moved]), now, "")
+    if not different:
+        kept = run.rstrip("/") + ".inputs"
+        if not os.path.exists(kept):
+            different = [f"what it was made from is not known, without '{kept}'"]
+        else:
+            with open(kept) as text:
+                was, is_now = text.read().splitlines(), made_from(program, now).splitlines()
+            different = [f"made from '{line}', which is not so now" for line in was if line not in is_now]
+            different += [f"made without '{line}'" for line in is_now if line not in was]
+    if different:
+        raise SystemExit(f"results: '{run}' is not what would be run now: {'; '.join(different)}. "
+                         "Move it away or give another folder")
 
 
 def rows(run):
@@ -36,7 +95,24 @@ def evaluations(run):
     last = steps_of(run)[-1]["step"]
     if found[0]["step"] != 0 or found[-1]["step"] != last:
         raise SystemExit(f"'{run}' has no evaluation at step 0, or none at its last step, {last}")
+    for r in (found[0], found[-1]):
+        if r[SET + "samples"] != N_SAMPLES * r[SET + "problems"]:
+            raise SystemExit(f"'{run}' has not {N_SAMPLES} samples of each held-out problem")
     return [{name: r[SET + name] for name in RATES + SECOND} for r in (found[0], found[-1])]
+
+
+def check_pairs(folder, seeds):
+    """What the page says of the runs of a seed: they begin alike, and GRPO samples as much."""
+    for seed in seeds:
+        murphy, grpo = f"{folder}/murphy-{seed}", f"{folder}/grpo-{seed}"
+        for other in (f"{folder}/{name}-{seed}" for name in NAMES[1:]):
+            if evaluations(murphy)[0] != evaluations(other)[0]:
+                raise SystemExit(f"'{murphy}' and '{other}' do not begin alike: another model, seed or evaluation")
+        with open(os.path.join(grpo, "recipe.effective.json")) as text:
+            rollout = json.load(text)["rollout"]
+        step, missing = rollout["prompts"] * rollout["group_size"], samples_of(murphy) - samples_of(grpo)
+        if abs(missing) > step / 2 and not (missing < 0 and len(steps_of(grpo)) == 1):
+            raise SystemExit(f"'{grpo}' samples {samples_of(grpo)} completions, '{murphy}' {samples_of(murphy)}")
 
 
 def mean(values):
@@ -86,6 +162,7 @@ def processor():
 
 def page(folder, n_seeds):
     seeds = range(1, n_seeds + 1)
+    check_pairs(folder, seeds)
     runs = {name: [evaluations(f"{folder}/{name}-{s}") for s in seeds] for name in NAMES}
 
     def values(name, rate, which):
@@ -142,5 +219,7 @@ def page(folder, n_seeds):
 if __name__ == "__main__":
     if sys.argv[1] == "steps":
         print(steps(*sys.argv[2:4]))
-    else:
+    elif sys.argv[1] == "page":
         page(sys.argv[2], int(sys.argv[3]))
+    else:
+        {"inputs": inputs, "same": same}[sys.argv[1]](*sys.argv[2:])
