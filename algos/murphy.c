@@ -22,10 +22,13 @@ _Static_assert(offsetof(murphy_opts, shared) == 0, "shared hooks read the option
 
 static const rl_key keys[] = {
     RL_ALGO_KEYS,
-    RL_CHOICE_ROW(murphy_opts, credit, "max", credit_names, 0,
-                  "how later turns pay back the attempt they repair"),
+    RL_CHOICE_ROW(
+        murphy_opts, credit, "max", credit_names, 0,
+        "what an attempt that was tried again is worth, C the credits of its retries: max "
+        "is the larger of its own reward and the best C; mean is (own reward + gamma * "
+        "mean of C) / 2 with two turns, which can be below its own reward"),
     RL_KEY_ROW(murphy_opts, gamma, "0.9", 0, 1, 0,
-               "what a later turn's reward is worth one turn earlier, where credit is mean"),
+               "the factor of the retries in credit mean; max does not use it"),
 };
 
 static const rl_section section = {

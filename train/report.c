@@ -103,7 +103,7 @@ void report_step(report *r, const rl_metrics *m) {
     time_left(r, r->started + r->spent, left, sizeof left);
     rl_str_appendf(&line, "step %.0f/%lld", rl_metrics_get(m, "step"), (long long)r->n_steps);
     append(&line, m, "reward", "reward", "%.3f");
-    append(&line, m, "solved", "turn1/solved", "%.3f");
+    append(&line, m, "turn1", "turn1/solved", "%.3f");
     append(&line, m, "turn2", "turn2/solved", "%.3f");
     append(&line, m, "loss", "loss", "%.4f");
     append(&line, m, "grad", "grad_norm", "%.3g");
@@ -132,8 +132,8 @@ void report_eval(report *r, const char *set, const rl_metrics *m) {
     rl_str_appendf(&line, "eval at step %.0f", rl_metrics_get(m, "step"));
     append_of_set(&line, m, set, "iter1", "iter1", "%.3f");
     append_of_set(&line, m, set, "iter2", "iter2", "%.3f");
-    append_of_set(&line, m, set, "afresh", "iter2_fresh", "%.3f");
-    append_of_set(&line, m, set, "wrong feedback", "iter2_wrong_feedback", "%.3f");
+    append_of_set(&line, m, set, "iter2_fresh", "iter2_fresh", "%.3f");
+    append_of_set(&line, m, set, "iter2_wrong_feedback", "iter2_wrong_feedback", "%.3f");
     append_of_set(&line, m, set, "reward", "reward", "%.3f");
     append_of_set(&line, m, set, "unknown", "unknown", "%.0f");
     append(&line, m, "loss", "eval/loss", "%.4f");

@@ -1,6 +1,7 @@
 #include "train/summary.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "rl/core/alloc.h"
@@ -27,7 +28,7 @@ typedef struct figure {
     plot_curve curve[CURVES_MAX];
     int32_t n_curves;
     double *smooth[HISTORY_N_KEYS];
-    const char *x_name;
+    char x_name[48];
 } figure;
 
 static void add_steps(figure *f, const history *h, history_key key, plot_style style,
@@ -49,10 +50,13 @@ static void add_evals(figure *f, const history *h, history_eval_key key, plot_st
 
 static figure figure_of(const history *h) {
     figure f = {.x_name = "step"};
+    if (window_of(h) > 1) {
+        snprintf(f.x_name, sizeof f.x_name, "step (lines: mean of %d steps)", (int)window_of(h));
+    }
     if (h->n_steps > 0 && is_known(h->value[HISTORY_REWARD], h->n_steps)) {
         add_steps(&f, h, HISTORY_REWARD, PLOT_LINE_DOT, "reward");
-        add_steps(&f, h, HISTORY_TURN1, PLOT_LINE_RING, "turn 1");
-        add_steps(&f, h, HISTORY_TURN2, PLOT_LINE_DISC, "turn 2");
+        add_steps(&f, h, HISTORY_TURN1, PLOT_LINE_RING, "turn 1 solved");
+        add_steps(&f, h, HISTORY_TURN2, PLOT_LINE_DISC, "turn 2 solved");
         add_evals(&f, h, HISTORY_ITER1, PLOT_MARK_DIAMOND, "held-out iter-1");
         add_evals(&f, h, HISTORY_ITER2, PLOT_MARK_FULL_DIAMOND, "iter-2");
     } else if (h->n_steps > 0) {

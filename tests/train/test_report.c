@@ -94,6 +94,33 @@ static void shows_all_of_a_long_answer(void **state) {
     rl_arena_free(arena);
 }
 
+// Words of the console are those of the metrics.
+static void names_what_it_shows(void **state) {
+    rl_metrics m = {0};
+    report r = report_begin(2);
+    FILE *sink = tmpfile();
+    char line[2048];
+    size_t n;
+    (void)state;
+    assert_non_null(sink);
+    rl_metrics_put(&m, 1, "step");
+    rl_metrics_put(&m, 0.25, "turn1/solved");
+    rl_metrics_put(&m, 0.5, "turn2/solved");
+    rl_metrics_put(&m, 0.125, "eval/heldout/iter2_fresh");
+    rl_metrics_put(&m, 0.75, "eval/heldout/iter2_wrong_feedback");
+    rl_log_setup(sink, RL_LOG_INFO);
+    report_step(&r, &m);
+    report_eval(&r, "heldout", &m);
+    rl_log_setup(NULL, RL_LOG_INFO);
+    rewind(sink);
+    n = fread(line, 1, sizeof line - 1, sink);
+    line[n] = '\0';
+    fclose(sink);
+    assert_non_null(strstr(line, "step 1/2  turn1 0.250  turn2 0.500  left"));
+    assert_non_null(
+        strstr(line, "eval at step 1  iter2_fresh 0.125  iter2_wrong_feedback 0.750\n"));
+}
+
 // The bar: no time before it is known and none after the last step; it falls within a step and is
 // not moved by an evaluation.
 static void shows_time_only_where_it_is_known(void **state) {
@@ -126,6 +153,7 @@ static void shows_time_only_where_it_is_known(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_what_it_shows),
         cmocka_unit_test(shows_time_only_where_it_is_known),
         cmocka_unit_test(shows_control_characters),
         cmocka_unit_test(shows_none_for_the_unscored),

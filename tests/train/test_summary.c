@@ -101,10 +101,19 @@ static void plots(void **state) {
     add_eval(&h, 0, 0.25, 0.375, false);
     summary_plot(&h, false, &out);
     assert_non_null(
-        strstr(rl_str_text(&out), ". reward   o turn 1   1 held-out iter-1   2 iter-2"));
+        strstr(rl_str_text(&out), ". reward   o turn 1 solved   1 held-out iter-1   2 iter-2"));
     assert_null(strstr(rl_str_text(&out), "turn 2"));
+    assert_null(strstr(rl_str_text(&out), "mean of")); // nothing is smoothed before 11 steps
+    rl_str_clear(&out);
+    for (int32_t step = 2; step <= 51; step++) {
+        add_step(&h, step, 0.5, 0.25, 0.125);
+    }
+    summary_plot(&h, false, &out);
+    assert_non_null(strstr(rl_str_text(&out), "step (lines: mean of 6 steps)"));
+    assert_non_null(strstr(rl_str_text(&out), "* turn 2 solved"));
     rl_str_clear(&out);
     summary_svg(&h, &out);
+    assert_non_null(strstr(rl_str_text(&out), ">step (lines: mean of 6 steps)<"));
     assert_non_null(strstr(rl_str_text(&out), ">held-out iter-1<"));
     history_release(&h);
     rl_str_clear(&out);
