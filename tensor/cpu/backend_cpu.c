@@ -77,6 +77,11 @@ void rl_cpu_scratch_rewind(rl_cpu *cpu, rl_cpu_mark mark) {
 }
 
 void *rl_cpu_scratch(rl_cpu *cpu, size_t bytes) {
+    return rl_cpu_scratch_for(cpu, bytes,
+                              "an operation's scratch; try a smaller 'compute.micro_tokens'");
+}
+
+void *rl_cpu_scratch_for(rl_cpu *cpu, size_t bytes, const char *what) {
     size_t least = (size_t)64 << 20; // address space only, until touched
     size_t size = (bytes + 63) / 64 * 64;
     while (cpu->top.block < RL_CPU_SCRATCH_BLOCKS) {
@@ -86,8 +91,7 @@ void *rl_cpu_scratch(rl_cpu *cpu, size_t bytes) {
             void *ptr;
             block->bytes = size > least ? size : least;
             if (rl_try_alloc(block->bytes, NULL, &ptr, &err) != RL_OK) {
-                rl_alloc_failed(block->bytes, 1,
-                                "an operation's scratch; try a smaller 'compute.micro_tokens'");
+                rl_alloc_failed(block->bytes, 1, what);
             }
             block->ptr = ptr;
         }

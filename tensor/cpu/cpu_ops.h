@@ -65,6 +65,8 @@ static inline int32_t *rl_cpu_i32(rl_tensor t) {
  */
 rl_cpu_mark rl_cpu_scratch_mark(const rl_cpu *cpu);
 void *rl_cpu_scratch(rl_cpu *cpu, size_t bytes);
+/* The same; `what` tells of a failure what the bytes were for, and what to try. */
+void *rl_cpu_scratch_for(rl_cpu *cpu, size_t bytes, const char *what);
 void rl_cpu_scratch_rewind(rl_cpu *cpu, rl_cpu_mark mark);
 
 /* gemm_blas.c: sets BLAS to one thread (its core is chosen before, see rl/tensor/blas.h). May be
@@ -122,6 +124,10 @@ void rl_cpu_logprob_back(rl_backend *be, rl_tensor d_logits, rl_tensor d_logp, r
 double rl_cpu_sum_squares(rl_backend *be, rl_tensor in);
 void rl_cpu_adamw(rl_backend *be, rl_tensor param, rl_tensor m, rl_tensor v, rl_tensor grad,
                   const rl_adamw *hyper);
+/* How many matrices are worked on at once when one needs part_bytes beside it: at least one, and no
+ * more than keep within RL_CPU_MUON_BYTES. */
+#define RL_CPU_MUON_BYTES ((size_t)1 << 30)
+int32_t rl_cpu_muon_parts(int32_t n_threads, int32_t n_items, size_t part_bytes);
 void rl_cpu_muon(rl_backend *be, const rl_muon_item *item, int32_t n_items, const rl_muon *hyper);
 
 #endif

@@ -1,9 +1,11 @@
 /*
  * Muon (Jordan, "Muon: an optimizer for hidden layers in neural networks", 2024). A matrix belongs
  * to one thread from its gradient to its new value, so the bits do not depend on the number of
- * threads; small matrices are many, and none of them is worth cutting.
+ * threads; small matrices are many, and none of them is worth cutting. Big ones are worked on by
+ * fewer threads than there are, so that what these need beside the matrices stays bounded.
  */
 #include <math.h>
+#include <stdatomic.h>
 
 #include "rl/tensor/tensor.h"
 #include "tensor/cpu/back_kern.h"
@@ -17,14 +19,16 @@ static const double norm_floor = 1e-7;
 
 typedef struct muon_job {
     const rl_muon_item *item;
+    int32_t n_items;
+    atomic_int next; // item that nobody has taken
     const rl_back_kern *kern;
     float grad_scale, momentum_left, decay;
     int32_t ns_steps;
-    unsigned char *scratch; // a part for each worker
+    unsigned char *scratch; // a part for each of those that work at once
     size_t part_bytes;
 } muon_job;
 
-/* One worker's memory for a matrix of n elements whose shorter side is s. */
+/* One part: memory for a matrix of n elements whose shorter side is s. */
 typedef struct part {
     float *x, *next;      // [n]
     float *gram, *square; // [s, s]
@@ -126,19 +130,32 @@ static void step_matrix(const muon_job *job, const rl_muon_item *item, part *p) 
     }
 }
 
-static void step_range(void *context, int64_t begin, int64_t end, int32_t worker) {
-    const muon_job *job = context;
-    float *memory = (float *)(void *)(job->scratch + (size_t)worker * job->part_bytes);
-    for (int64_t i = begin; i < end; i++) {
-        part p = carve(memory, job->item[i].param);
-        step_matrix(job, &job->item[i], &p);
+/* Takes items until none is left; index `at` of the loop is that of a part, not of an item. */
+static void step_items(void *context, int64_t begin, int64_t end, int32_t worker) {
+    muon_job *job = context;
+    (void)worker;
+    for (int64_t at = begin; at < end; at++) {
+        float *memory = (float *)(void *)(job->scratch + (size_t)at * job->part_bytes);
+        for (int32_t i = atomic_fetch_add(&job->next, 1); i < job->n_items;
+             i = atomic_fetch_add(&job->next, 1)) {
+            part p = carve(memory, job->item[i].param);
+            step_matrix(job, &job->item[i], &p);
+        }
     }
+}
+
+int32_t rl_cpu_muon_parts(int32_t n_threads, int32_t n_items, size_t part_bytes) {
+    size_t fit = part_bytes > 0 ? RL_CPU_MUON_BYTES / part_bytes : 1;
+    int32_t most = n_threads < n_items ? n_threads : n_items;
+    return fit >= (size_t)most ? most : fit > 1 ? (int32_t)fit : 1;
 }
 
 void rl_cpu_muon(rl_backend *be, const rl_muon_item *item, int32_t n_items, const rl_muon *hyper) {
     rl_cpu *cpu = rl_cpu_of(be);
     rl_cpu_mark mark = rl_cpu_scratch_mark(cpu);
+    int32_t n_parts;
     muon_job job = {.item = item,
+                    .n_items = n_items,
                     .kern = rl_back_kern_of(cpu->kernels),
                     .grad_scale = (float)hyper->grad_scale,
                     .momentum_left = (float)(1 - hyper->momentum),
@@ -148,7 +165,10 @@ void rl_cpu_muon(rl_backend *be, const rl_muon_item *item, int32_t n_items, cons
         size_t bytes = part_room(item[i].param) * sizeof(float);
         job.part_bytes = bytes > job.part_bytes ? bytes : job.part_bytes;
     }
-    job.scratch = rl_cpu_scratch(cpu, (size_t)cpu->n_threads * job.part_bytes);
-    rl_pool_run(cpu->pool, n_items, 1, step_range, &job);
+    n_parts = rl_cpu_muon_parts(cpu->n_threads, n_items, job.part_bytes);
+    job.scratch =
+        rl_cpu_scratch_for(cpu, (size_t)n_parts * job.part_bytes,
+                           "a step of Muon on the largest matrix; try 'optim.name' adamw");
+    rl_pool_run(cpu->pool, n_parts, 1, step_items, &job);
     rl_cpu_scratch_rewind(cpu, mark);
 }

@@ -5,6 +5,7 @@
 #include "tests/tensor/back_rig.h"
 
 #include "tensor/cpu/back_kern.h"
+#include "tensor/cpu/cpu_ops.h"
 
 /* Everything that one pass over all backward operations writes, in order. */
 typedef struct record {
@@ -382,6 +383,28 @@ static void sum_squares_is_a_double_and_shows_nan(void **state) {
     }
 }
 
+// Big matrices have fewer at work on them, and one at least.
+static void muon_takes_bounded_memory(void **state) {
+    static const struct {
+        int32_t threads, items;
+        size_t bytes;
+        int32_t parts;
+    } row[] = {
+        {8, 200, 1 << 20, 8},
+        {8, 3, 1 << 20, 3},
+        {128, 200, RL_CPU_MUON_BYTES / 5, 5},
+        {128, 200, RL_CPU_MUON_BYTES, 1},
+        {128, 200, 3 * RL_CPU_MUON_BYTES, 1},
+        {1, 1, 3 * RL_CPU_MUON_BYTES, 1},
+        {4, 0, 0, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < RL_COUNT(row); i++) {
+        assert_int_equal(rl_cpu_muon_parts(row[i].threads, row[i].items, row[i].bytes),
+                         row[i].parts);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_do_not_change_bits),
@@ -389,6 +412,7 @@ int main(void) {
         cmocka_unit_test(attention_items_may_come_one_by_one),
         cmocka_unit_test(inner_loops_stay_inside_their_arrays),
         cmocka_unit_test(adamw_is_torchs),
+        cmocka_unit_test(muon_takes_bounded_memory),
         cmocka_unit_test(sum_squares_is_a_double_and_shows_nan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
