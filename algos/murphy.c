@@ -55,6 +55,7 @@ static void credit(const rl_algo_run *run, rl_batch *batch) {
 const rl_algo rl_algo_murphy = {
     .name = "murphy",
     .options = &section,
+    .min_turns = 2,
     .init = rl_init_nothing,
     .release = rl_release_nothing,
     .credit = credit,

@@ -45,13 +45,12 @@ static void check_rewards(const rl_recipe *recipe, rl_errors *errors) {
 
 // What cannot learn, and what this objective does not read.
 static void check(const rl_recipe *recipe, rl_errors *errors) {
-    if (strcmp(recipe->algo->name, "murphy") == 0 && recipe->rollout.turns < 2 &&
-        !rl_errors_refused(errors, "rollout.turns")) {
-        rl_errors_add(
-            errors,
-            "algo 'murphy' pays later turns back, but 'rollout.turns' is %d; set it to 2 or "
-            "more, or use 'grpo'",
-            recipe->rollout.turns);
+    const rl_algo *algo = recipe->algo;
+    if (recipe->rollout.turns < algo->min_turns && !rl_errors_refused(errors, "rollout.turns")) {
+        rl_errors_add(errors,
+                      "algo '%s' pays later turns back, but 'rollout.turns' is %d; set it to %d or "
+                      "more, or use 'grpo'",
+                      algo->name, recipe->rollout.turns, algo->min_turns);
     }
     if (recipe->rollout.group_size < 2 && !rl_errors_refused(errors, "rollout.group_size")) {
         rl_errors_add(errors,

@@ -21,8 +21,13 @@ static void test_rows_are_full(void **state) {
         if (a->objective == RL_OBJECTIVE_POLICY) {
             assert_true(a->init && a->release && a->credit && a->select && a->advantage);
             assert_true(a->modulate && a->surrogate && a->persist);
+        } else {
+            assert_true(a->init == NULL && a->credit == NULL && a->surrogate == NULL);
+            assert_int_equal(a->min_turns, 0);
         }
     }
+    assert_int_equal(rl_algo_find("murphy")->min_turns, 2);
+    assert_int_equal(rl_algo_find("grpo")->min_turns, 0);
     assert_null(rl_algo_find("grp"));
     assert_null(rl_algo_find(""));
 }

@@ -38,6 +38,7 @@ typedef struct rl_algo {
     rl_objective objective;
     const rl_section *options; // its keys
     size_t state_size;         // 0 when nothing outlives a step
+    int32_t min_turns;         // least rollout.turns that it learns from; 0 for any
 
     // What follows is of the policy objective; a row of another one leaves it NULL.
 
