@@ -6,7 +6,8 @@ static const rl_tensor_row layer[] = {
     RL_ROW_ATTN_NORM, RL_ROWS_QKV, RL_ROW_O, RL_ROW_MLP_NORM, RL_ROWS_GATE_UP, RL_ROW_DOWN,
 };
 
-/* no_rope_layers says 1 for a layer that rotates; else every no_rope_layer_interval-th does not. */
+/* no_rope_layers says 1 for a layer that rotates; else every no_rope_layer_interval-th does not.
+ * config.c has checked both. */
 static bool ropes(const rl_json *config, const rl_model_config *out, int32_t at) {
     const rl_json *item = rl_json_first(rl_json_get(config, "no_rope_layers"));
     double interval = rl_json_number(rl_json_get(config, "no_rope_layer_interval"), 4);

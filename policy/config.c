@@ -138,8 +138,46 @@ static void read_eos(reader *r, rl_model_config *out) {
     }
 }
 
+/* A member of a rope object that its type does not read would change nothing, unlike what whoever
+ * wrote it expects. */
+static void check_rope_keys(reader *r, const rl_json *settings, const char *type,
+                            const char *const *known) {
+    const rl_json *item = rl_json_first(settings);
+    for (; item != NULL && r->status == RL_OK; item = rl_json_next(item)) {
+        static const char *const always[] = {"rope_type", "type", "rope_theta",
+                                             "partial_rotary_factor", NULL};
+        const char *key = rl_json_key(item);
+        bool is_known = is_null(item);
+        for (const char *const *name = always; *name != NULL; name++) {
+            is_known |= strcmp(key, *name) == 0;
+        }
+        for (const char *const *name = known; *name != NULL; name++) {
+            is_known |= strcmp(key, *name) == 0;
+        }
+        if (!is_known) {
+            r->status = rl_fail(r->err, RL_UNSUPPORTED,
+                                "'%.60s' in the rope settings of %s is not supported with rope "
+                                "type '%s'",
+                                key, r->where, type);
+        }
+    }
+}
+
+/* The newer name, else the older, else "default". */
+static const char *read_rope_type(reader *r, const rl_json *settings) {
+    const rl_json *type = rl_json_get(settings, "rope_type");
+    type = is_null(type) ? rl_json_get(settings, "type") : type;
+    if (r->status == RL_OK && !is_null(type) && rl_json_type_of(type) != RL_JSON_TEXT) {
+        r->status = rl_fail(r->err, RL_IO, "'rope_type' in %s must be a text", r->where);
+    }
+    return rl_json_text(type, "default");
+}
+
 /* One object of rotary settings; theta is what it says or else `theta`. */
 static void read_rope(reader *r, const rl_json *settings, double theta, rl_rope *out) {
+    static const char *const none[] = {NULL}, *const linear[] = {"factor", NULL};
+    static const char *const llama3[] = {"factor", "low_freq_factor", "high_freq_factor",
+                                         "original_max_position_embeddings", NULL};
     reader sub = {.object = settings, .where = r->where, .status = r->status, .err = r->err};
     const char *type;
     *out = (rl_rope){.theta = theta, .factor = 1};
@@ -150,8 +188,7 @@ static void read_rope(reader *r, const rl_json *settings, double theta, rl_rope 
         r->status = rl_fail(r->err, RL_IO, "the rope settings in %s are not an object", r->where);
         return;
     }
-    type = rl_json_text(rl_json_get(settings, "rope_type"),
-                        rl_json_text(rl_json_get(settings, "type"), "default"));
+    type = read_rope_type(&sub, settings);
     out->theta = read_real(&sub, "rope_theta", theta);
     if (read_real(&sub, "partial_rotary_factor", 1) != 1) {
         sub.status = rl_fail(r->err, RL_UNSUPPORTED,
@@ -159,12 +196,14 @@ static void read_rope(reader *r, const rl_json *settings, double theta, rl_rope 
     } else if (strcmp(type, "linear") == 0) {
         out->kind = RL_ROPE_LINEAR;
         out->factor = read_real(&sub, "factor", REQUIRED);
+        check_rope_keys(&sub, settings, type, linear);
     } else if (strcmp(type, "llama3") == 0) {
         out->kind = RL_ROPE_LLAMA3;
         out->factor = read_real(&sub, "factor", REQUIRED);
         out->low_freq = read_real(&sub, "low_freq_factor", REQUIRED);
         out->high_freq = read_real(&sub, "high_freq_factor", REQUIRED);
         out->original = read_int(&sub, "original_max_position_embeddings", POSITIONS_MAX, REQUIRED);
+        check_rope_keys(&sub, settings, type, llama3);
         if (sub.status == RL_OK && out->low_freq >= out->high_freq) {
             sub.status =
                 rl_fail(r->err, RL_IO, "'low_freq_factor' in %s must be below 'high_freq_factor'",
@@ -174,80 +213,173 @@ static void read_rope(reader *r, const rl_json *settings, double theta, rl_rope 
         sub.status =
             rl_fail(r->err, RL_UNSUPPORTED,
                     "rope type '%s' is not supported; supported: default, linear, llama3", type);
+    } else {
+        check_rope_keys(&sub, settings, type, none);
     }
     r->status = sub.status;
 }
 
+/* rope_parameters of a family with two rotations: an object each, and nothing beside them. */
+static void read_two_ropes(reader *r, const rl_json *parameters, const double theta[2],
+                           rl_model_config *out) {
+    static const char *const names[] = {"full_attention", "sliding_attention"};
+    const rl_json *item = rl_json_first(parameters);
+    if (r->status == RL_OK && rl_json_type_of(parameters) != RL_JSON_OBJECT) {
+        r->status = rl_fail(r->err, RL_IO, "the rope settings in %s are not an object", r->where);
+    }
+    for (; item != NULL && r->status == RL_OK; item = rl_json_next(item)) {
+        if (strcmp(rl_json_key(item), names[0]) != 0 && strcmp(rl_json_key(item), names[1]) != 0) {
+            r->status = rl_fail(r->err, RL_UNSUPPORTED,
+                                "'%.60s' in 'rope_parameters' of %s is not supported for model "
+                                "type '%s'; supported: %s, %s",
+                                rl_json_key(item), r->where, out->family, names[0], names[1]);
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        read_rope(r, rl_json_get(parameters, names[i]), theta[i], &out->rope[i]);
+    }
+}
+
 /* Rotary keys: one object rope_parameters (new), in which layers with and without a window may have
- * objects of their own, or rope_theta beside rope_scaling (old). */
+ * objects of their own, or rope_theta beside rope_scaling (old). Where a file has both, readers
+ * differ in which counts. */
 static void read_ropes(reader *r, const rl_family *family, rl_model_config *out) {
     const rl_json *parameters = rl_json_get(r->object, "rope_parameters");
-    const rl_json *full = rl_json_get(parameters, "full_attention");
-    double theta = read_real(r, "rope_theta", family->absent.rope_theta);
+    const rl_json *scaling = rl_json_get(r->object, "rope_scaling");
+    double theta[2] = {read_real(r, "rope_theta", family->absent.rope_theta), 0};
     if (read_real(r, "partial_rotary_factor", 1) != 1) {
         r->status = rl_fail(r->err, RL_UNSUPPORTED,
                             "'partial_rotary_factor' other than 1 is not supported");
     }
+    if (r->status == RL_OK && !is_null(parameters) && !is_null(scaling)) {
+        r->status = rl_fail(r->err, RL_UNSUPPORTED,
+                            "%s has both 'rope_parameters' and 'rope_scaling'; leave one of them "
+                            "out",
+                            r->where);
+    }
     out->n_ropes = family->local_theta != NULL ? 2 : 1;
-    if (full != NULL && out->n_ropes == 2) {
-        read_rope(r, full, theta, &out->rope[0]);
-        read_rope(r, rl_json_get(parameters, "sliding_attention"), 10000, &out->rope[1]);
+    if (out->n_ropes == 2) {
+        theta[1] = read_real(r, family->local_theta, 10000);
+    }
+    if (out->n_ropes == 2 && !is_null(parameters)) {
+        read_two_ropes(r, parameters, theta, out);
         return;
     }
-    read_rope(r, !is_null(parameters) ? parameters : rl_json_get(r->object, "rope_scaling"), theta,
-              &out->rope[0]);
+    read_rope(r, !is_null(parameters) ? parameters : scaling, theta[0], &out->rope[0]);
     if (out->n_ropes == 2) {
-        read_rope(r, NULL, read_real(r, family->local_theta, 10000), &out->rope[1]);
+        read_rope(r, NULL, theta[1], &out->rope[1]);
     }
 }
 
 /* layer_types: "full_attention" or "sliding_attention" for each layer. */
-static void read_layer_types(reader *r, const rl_json *types, rl_model_config *out) {
+static void read_layer_types(reader *r, const rl_json *types, int32_t n_layers,
+                             rl_layer_set *sliding) {
     const rl_json *item = rl_json_first(types);
-    for (int32_t i = 0; i < out->n_layers && r->status == RL_OK; i++, item = rl_json_next(item)) {
+    if (rl_json_type_of(types) != RL_JSON_LIST || rl_json_count(types) != (size_t)n_layers) {
+        r->status =
+            rl_fail(r->err, RL_IO, "'layer_types' in %s must name %d layers", r->where, n_layers);
+    }
+    for (int32_t i = 0; i < n_layers && r->status == RL_OK; i++, item = rl_json_next(item)) {
         const char *type = rl_json_text(item, NULL);
         if (type == NULL) {
-            r->status = rl_fail(r->err, RL_IO, "'layer_types' in %s must name %d layers", r->where,
-                                out->n_layers);
+            r->status = rl_fail(r->err, RL_IO, "'layer_types' in %s must be texts", r->where);
         } else if (strcmp(type, "sliding_attention") == 0) {
-            rl_layer_set_add(&out->sliding, i);
+            rl_layer_set_add(sliding, i);
         } else if (strcmp(type, "full_attention") != 0) {
             r->status = rl_fail(r->err, RL_UNSUPPORTED,
                                 "layer type '%s' is not supported; supported: full_attention, "
                                 "sliding_attention",
                                 type);
         }
-        if (item == NULL) {
-            return;
+    }
+}
+
+/* Keys from which families derive what a layer does: null or a whole number from min up. */
+static void check_layer_keys(reader *r) {
+    static const struct {
+        const char *key;
+        double min;
+    } keys[] = {{"max_window_layers", 0},
+                {"no_rope_layer_interval", 1},
+                {"sliding_window_pattern", 1},
+                {"_sliding_window_pattern", 1}};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0] && r->status == RL_OK; i++) {
+        const rl_json *value = rl_json_get(r->object, keys[i].key);
+        double number = rl_json_number(value, -1);
+        if (!is_null(value) && (number < keys[i].min || floor(number) != number)) {
+            r->status = rl_fail(r->err, RL_IO, "'%s' in %s must be a whole number from %g up",
+                                keys[i].key, r->where, keys[i].min);
+        }
+    }
+}
+
+/* no_rope_layers: 0 or 1 for each layer. */
+static void check_still_list(reader *r, const rl_model_config *out) {
+    const rl_json *list = rl_json_get(r->object, "no_rope_layers");
+    const rl_json *item = rl_json_first(list);
+    bool is_right = is_null(list) || (rl_json_type_of(list) == RL_JSON_LIST &&
+                                      rl_json_count(list) == (size_t)out->n_layers);
+    for (; is_right && item != NULL; item = rl_json_next(item)) {
+        double number = rl_json_number(item, -1);
+        is_right = number == 0 || number == 1;
+    }
+    if (r->status == RL_OK && !is_right) {
+        r->status = rl_fail(r->err, RL_IO, "'no_rope_layers' in %s must say 0 or 1 for %d layers",
+                            r->where, out->n_layers);
+    }
+}
+
+/* Which layers have a window: none, those that layer_types names, or those of the family's rule. */
+static void read_windows(reader *r, const rl_family *family, const rl_layer_set *named,
+                         rl_model_config *out) {
+    const rl_json *window = rl_json_get(r->object, "sliding_window");
+    bool is_on = family->slides != NULL &&
+                 (family->window_switch == NULL || read_bool(r, family->window_switch, false)) &&
+                 (window != NULL ? !is_null(window) : family->absent.window > 0);
+    if (is_on) {
+        out->window = read_int(r, "sliding_window", POSITIONS_MAX, family->absent.window);
+    }
+    for (int32_t i = 0; r->status == RL_OK && family->slides != NULL && i < out->n_layers; i++) {
+        bool slides =
+            named != NULL ? rl_layer_set_has(named, i) : family->slides(r->object, out, i);
+        if (slides && is_on) {
+            rl_layer_set_add(&out->sliding, i);
+        } else if (slides && out->n_ropes == 2) {
+            r->status = rl_fail(r->err, RL_UNSUPPORTED,
+                                "layer %d has a window by its type, but 'sliding_window' in %s is "
+                                "null",
+                                i, r->where);
         }
     }
 }
 
 /* What differs from layer to layer: windows and rotation. */
 static void read_layers(reader *r, const rl_family *family, rl_model_config *out) {
-    const rl_json *types = family->layer_types ? rl_json_get(r->object, "layer_types") : NULL;
-    const rl_json *window = rl_json_get(r->object, "sliding_window");
-    if (r->status != RL_OK) {
-        return;
+    const rl_json *types = rl_json_get(r->object, "layer_types");
+    rl_layer_set named = {0};
+    check_layer_keys(r);
+    if (family->ropes != NULL) {
+        check_still_list(r, out);
     }
-    for (int32_t i = 0; family->ropes != NULL && i < out->n_layers; i++) {
+    if (r->status == RL_OK && !is_null(types)) {
+        read_layer_types(r, types, out->n_layers, &named);
+    }
+    for (int32_t i = 0; r->status == RL_OK && family->ropes != NULL && i < out->n_layers; i++) {
         if (!family->ropes(r->object, out, i)) {
             rl_layer_set_add(&out->still, i);
         }
     }
-    if (family->slides == NULL ||
-        (family->window_switch != NULL && !read_bool(r, family->window_switch, false)) ||
-        (window != NULL ? is_null(window) : family->absent.window == 0)) {
-        return;
+    if (r->status == RL_OK) {
+        read_windows(r, family, family->layer_types && !is_null(types) ? &named : NULL, out);
     }
-    out->window = read_int(r, "sliding_window", POSITIONS_MAX, family->absent.window);
-    if (!is_null(types)) {
-        read_layer_types(r, types, out);
-        return;
-    }
-    for (int32_t i = 0; i < out->n_layers; i++) {
-        if (family->slides(r->object, out, i)) {
-            rl_layer_set_add(&out->sliding, i);
+    for (int32_t i = 0; r->status == RL_OK && !is_null(types) && i < out->n_layers; i++) {
+        bool slides = rl_layer_set_has(&out->sliding, i);
+        if (rl_layer_set_has(&named, i) != slides) {
+            r->status = rl_fail(r->err, RL_UNSUPPORTED,
+                                "'layer_types' in %s gives layer %d %s window, the other keys for "
+                                "model type '%s' give it %s",
+                                r->where, i, slides ? "no" : "a", family->model_type,
+                                slides ? "one" : "none");
         }
     }
 }
@@ -292,19 +424,23 @@ static rl_status check_off(const rl_json *config, const rl_family *family, rl_er
         "num_experts",
         "num_local_experts",
     };
-    const char *act = rl_json_text(rl_json_get(config, family->activation_key), NULL);
+    const rl_json *named = rl_json_get(config, family->activation_key);
+    const char *act = rl_json_text(named, NULL);
+    rl_status status;
     // Qwen2 has its biases whatever this key says.
     for (size_t i = rl_family_has(family, RL_ROLE_Q_BIAS); i < sizeof off / sizeof off[0]; i++) {
         const rl_json *value = rl_json_get(config, off[i]);
-        double number = rl_json_number(value, 0);
-        if (rl_json_bool(value, false)) {
-            return rl_fail(err, RL_UNSUPPORTED, "'%s' true is not supported for model type '%s'",
-                           off[i], family->model_type);
+        if (!is_null(value) && rl_json_bool(value, true) && rl_json_number(value, 1) != 0) {
+            rl_str text = {0};
+            rl_json_print(value, &text);
+            status = rl_fail(err, RL_UNSUPPORTED, "'%s' %.60s is not supported for model type '%s'",
+                             off[i], rl_str_text(&text), family->model_type);
+            rl_str_release(&text);
+            return status;
         }
-        if (number != 0) {
-            return rl_fail(err, RL_UNSUPPORTED, "'%s' %g is not supported for model type '%s'",
-                           off[i], number, family->model_type);
-        }
+    }
+    if (!is_null(named) && act == NULL) {
+        return rl_fail(err, RL_IO, "'%s' in config.json must be a text", family->activation_key);
     }
     for (size_t i = 0; act != NULL; i++) {
         if (activations[i].name == NULL) {

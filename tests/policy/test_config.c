@@ -124,6 +124,10 @@ static void rope_settings(void **state) {
     "\"model_type\": \"" type "\", \"vocab_size\": 10, \"hidden_size\": 8, "                       \
     "\"intermediate_size\": 12, \"num_hidden_layers\": 4, \"num_attention_heads\": 2"
 
+#define S                 "\"sliding_attention\""
+#define F                 "\"full_attention\""
+#define TYPES(a, b, c, d) "[" a ", " b ", " c ", " d "]"
+
 /* Windows by the keys that ask for them; each row's layers as a text of w(indow) and f(ull). */
 static void windows(void **state) {
     static const struct {
@@ -145,6 +149,9 @@ static void windows(void **state) {
         {OF("qwen3") ", \"use_sliding_window\": true, \"sliding_window\": null", "ffff", 0},
         {OF("smollm3") ", \"use_sliding_window\": true, \"sliding_window\": 5", "fffw", 5},
         {OF("gemma3_text") ", \"sliding_window_pattern\": 2", "wfwf", 4096},
+        {OF("gemma3_text") ", \"sliding_window_pattern\": 1, \"sliding_window\": null", "ffff", 0},
+        {OF("mistral") ", \"sliding_window\": 7, \"layer_types\": " TYPES(S, S, S, S), "wwww", 7},
+        {OF("llama") ", \"layer_types\": " TYPES(F, F, F, F), "ffff", 0},
         {OF("gemma3_text") ", \"sliding_window_pattern\": 1e300", "wwww", 4096},
     };
     (void)state;
@@ -193,11 +200,139 @@ static void what_families_leave_out(void **state) {
     }
 }
 
+/* Each is refused with a sentence that has the part. */
+typedef struct refusal {
+    rl_status status;
+    const char *config, *part;
+} refusal;
+
+static void check_refusals(const refusal *rows, size_t n_rows) {
+    for (size_t i = 0; i < n_rows; i++) {
+        rl_model_config c;
+        rl_err err = {""};
+        if (read(rows[i].config, NULL, &c, &err) != rows[i].status) {
+            fail_msg("'%s': '%s'", rows[i].config, err.text);
+        }
+        rl_test_says(&err, rows[i].part);
+    }
+}
+
+/* Rotary settings that would be passed over. */
+static void ropes_refused(void **state) {
+    static const refusal rows[] = {
+        {RL_UNSUPPORTED,
+         "{" OF("qwen3") ", \"rope_parameters\": {\"rope_type\": \"default\"}, "
+                         "\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 4}}",
+         "config.json has both 'rope_parameters' and 'rope_scaling'"},
+        {RL_UNSUPPORTED,
+         "{" OF("gemma3_text") ", \"rope_parameters\": {\"full_attention\": {}}, "
+                               "\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 8}}",
+         "config.json has both 'rope_parameters' and 'rope_scaling'"},
+        {RL_UNSUPPORTED,
+         "{" OF("llama") ", \"rope_parameters\": {\"full_attention\": {\"rope_type\": "
+                         "\"yarn\", \"factor\": 4}}}",
+         "'full_attention' in the rope settings of config.json is not supported with rope type "
+         "'default'"},
+        {RL_UNSUPPORTED, "{" SIZES ", \"rope_scaling\": {\"factor\": 8}}",
+         "'factor' in the rope settings of config.json is not supported with rope type 'default'"},
+        {RL_UNSUPPORTED,
+         "{" SIZES ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 8, "
+         "\"attention_factor\": 2}}",
+         "'attention_factor' in the rope settings of config.json is not supported with rope type "
+         "'linear'"},
+        {RL_UNSUPPORTED,
+         "{" SIZES ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, "
+         "\"low_freq_factor\": 1, \"high_freq_factor\": 4, \"mscale\": 1, "
+         "\"original_max_position_embeddings\": 64}}",
+         "'mscale' in the rope settings of config.json is not supported with rope type 'llama3'"},
+        {RL_IO, "{" SIZES ", \"rope_scaling\": {\"rope_type\": 3}}", "'rope_type' in config.json"},
+        {RL_IO, "{" SIZES ", \"rope_scaling\": {\"type\": [\"yarn\"]}}",
+         "'rope_type' in config.json must be a text"},
+        {RL_UNSUPPORTED, "{" OF("gemma3_text") ", \"rope_parameters\": {\"rope_theta\": 5}}",
+         "'rope_theta' in 'rope_parameters' of config.json is not supported for model type "
+         "'gemma3_text'"},
+        {RL_IO, "{" OF("gemma3_text") ", \"rope_parameters\": [5]}", "are not an object"},
+        {RL_UNSUPPORTED,
+         "{" OF("gemma3_text") ", \"rope_parameters\": {\"sliding_attention\": {\"rope_type\": "
+                               "\"yarn\"}}}",
+         "rope type 'yarn' is not supported"},
+    };
+    rl_model_config c;
+    rl_err err;
+    (void)state;
+    check_refusals(rows, RL_COUNT(rows));
+    // What an object leaves out, the keys beside it say.
+    assert_ok(read("{" OF("gemma3_text") ", \"num_key_value_heads\": 1, \"rope_theta\": 7, "
+                                         "\"rope_local_base_freq\": 9, \"rope_parameters\": "
+                                         "{\"full_attention\": {}, \"sliding_attention\": null}}",
+                   NULL, &c, &err));
+    assert_true(c.n_ropes == 2 && c.rope[0].theta == 7 && c.rope[1].theta == 9);
+    assert_ok(read("{" SIZES ", \"rope_scaling\": {\"factor\": null}, \"rope_parameters\": null}",
+                   NULL, &c, &err));
+    assert_int_equal(c.rope[0].kind, RL_ROPE_DEFAULT);
+}
+
+/* Keys about single layers, of a wrong type or at odds with each other. */
+static void layers_refused(void **state) {
+    static const refusal rows[] = {
+        {RL_IO, "{" OF("smollm3") ", \"no_rope_layers\": [true, true, true, false]}",
+         "'no_rope_layers' in config.json must say 0 or 1 for 4 layers"},
+        {RL_IO, "{" OF("smollm3") ", \"no_rope_layers\": [1, 1, 0]}", "'no_rope_layers'"},
+        {RL_IO, "{" OF("smollm3") ", \"no_rope_layers\": []}", "'no_rope_layers'"},
+        {RL_IO, "{" OF("smollm3") ", \"no_rope_layers\": [1, 1, 0, 2]}", "'no_rope_layers'"},
+        {RL_IO, "{" OF("smollm3") ", \"no_rope_layers\": 1}", "'no_rope_layers'"},
+        {RL_IO, "{" OF("smollm3") ", \"no_rope_layer_interval\": 0}",
+         "'no_rope_layer_interval' in config.json must be a whole number from 1 up"},
+        {RL_IO, "{" OF("smollm3") ", \"no_rope_layer_interval\": \"4\"}",
+         "'no_rope_layer_interval'"},
+        {RL_IO, "{" OF("qwen2") ", \"max_window_layers\": [2]}", "'max_window_layers'"},
+        {RL_IO, "{" OF("qwen3") ", \"max_window_layers\": -1}", "'max_window_layers'"},
+        {RL_IO, "{" OF("gemma3_text") ", \"sliding_window_pattern\": \"LLG\"}",
+         "'sliding_window_pattern'"},
+        {RL_IO, "{" OF("gemma3_text") ", \"_sliding_window_pattern\": 2.5}",
+         "'_sliding_window_pattern'"},
+        {RL_UNSUPPORTED, "{" OF("gemma3_text") ", \"sliding_window\": null}",
+         "layer 0 has a window by its type, but 'sliding_window' in config.json is null"},
+        {RL_UNSUPPORTED,
+         "{" OF("gemma3_text") ", \"sliding_window\": null, \"layer_types\": " TYPES(F, S, F,
+                                                                                     F) "}",
+         "layer 1 has a window by its type"},
+        {RL_UNSUPPORTED,
+         "{" OF("qwen2") ", \"layer_types\": " TYPES("\"linear_attention\"", F, F, F) "}",
+         "layer type 'linear_attention' is not supported"},
+        {RL_UNSUPPORTED,
+         "{" OF("llama") ", \"layer_types\": " TYPES("\"linear_attention\"", F, F, F) "}",
+         "layer type 'linear_attention' is not supported"},
+        {RL_UNSUPPORTED, "{" OF("qwen2") ", \"layer_types\": " TYPES(F, F, F, S) "}",
+         "'layer_types' in config.json gives layer 3 a window, the other keys for model type "
+         "'qwen2' give it none"},
+        {RL_UNSUPPORTED, "{" OF("smollm3") ", \"layer_types\": " TYPES(S, F, F, F) "}",
+         "'layer_types' in config.json gives layer 0 a window"},
+        {RL_UNSUPPORTED, "{" OF("olmo2") ", \"layer_types\": " TYPES(S, F, F, F) "}",
+         "'layer_types' in config.json gives layer 0 a window"},
+        {RL_UNSUPPORTED, "{" OF("mistral") ", \"layer_types\": " TYPES(S, F, S, S) "}",
+         "'layer_types' in config.json gives layer 1 no window, the other keys for model type "
+         "'mistral' give it one"},
+        {RL_IO, "{" OF("qwen3") ", \"layer_types\": " TYPES(F, F, F, "true") "}",
+         "'layer_types' in config.json must be texts"},
+        {RL_IO, "{" OF("qwen3") ", \"layer_types\": [" F ", " F ", " F ", " F ", " F "]}",
+         "'layer_types' in config.json must name 4 layers"},
+        {RL_IO, "{" OF("qwen3") ", \"layer_types\": " F "}", "must name 4 layers"},
+        {RL_IO, "{" OF("qwen3") ", \"use_sliding_window\": 1}",
+         "'use_sliding_window' in config.json must be true or false"},
+        {RL_UNSUPPORTED, "{" OF("gemma3_text") ", \"use_bidirectional_attention\": \"all\"}",
+         "'use_bidirectional_attention' \"all\" is not supported for model type 'gemma3_text'"},
+        {RL_UNSUPPORTED, "{" SIZES ", \"attention_bias\": [true]}", "'attention_bias' [true]"},
+        {RL_UNSUPPORTED, "{" SIZES ", \"mlp_bias\": {}}", "'mlp_bias' {}"},
+        {RL_IO, "{" SIZES ", \"hidden_act\": [\"gelu\"]}",
+         "'hidden_act' in config.json must be a text"},
+    };
+    (void)state;
+    check_refusals(rows, RL_COUNT(rows));
+}
+
 static void refused(void **state) {
-    static const struct {
-        rl_status status;
-        const char *config, *part;
-    } rows[] = {
+    static const refusal rows[] = {
         {RL_IO, "[]", "config.json is not an object"},
         {RL_IO, "{}", "config.json has no 'model_type'"},
         {RL_UNSUPPORTED, "{\"model_type\": \"mixtral\"}",
@@ -222,8 +357,8 @@ static void refused(void **state) {
         {RL_UNSUPPORTED, "{" OF("qwen2") ", \"rope_scaling\": {\"rope_type\": \"dynamic\"}}",
          "rope type 'dynamic' is not supported"},
         {RL_UNSUPPORTED,
-         "{" OF(
-             "qwen3") ", \"use_sliding_window\": true, \"layer_types\": [\"chunked_attention\"]}",
+         "{" OF("qwen3") ", \"use_sliding_window\": true, \"layer_types\": " TYPES(
+             F, "\"chunked_attention\"", F, F) "}",
          "layer type 'chunked_attention' is not supported"},
         {RL_IO, "{" OF("gemma3_text") ", \"layer_types\": [\"full_attention\"]}",
          "'layer_types' in config.json must name 4 layers"},
@@ -279,12 +414,7 @@ static void refused(void **state) {
          "16384 heads of size 1048576 are too many"},
     };
     (void)state;
-    for (size_t i = 0; i < RL_COUNT(rows); i++) {
-        rl_model_config c;
-        rl_err err = {""};
-        assert_int_equal(read(rows[i].config, NULL, &c, &err), rows[i].status);
-        rl_test_says(&err, rows[i].part);
-    }
+    check_refusals(rows, RL_COUNT(rows));
 }
 
 static void shared_configs(void **state) {
@@ -323,6 +453,8 @@ int main(void) {
         cmocka_unit_test(rope_settings),
         cmocka_unit_test(windows),
         cmocka_unit_test(what_families_leave_out),
+        cmocka_unit_test(ropes_refused),
+        cmocka_unit_test(layers_refused),
         cmocka_unit_test(refused),
         cmocka_unit_test(shared_configs),
     };
