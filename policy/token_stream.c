@@ -2,10 +2,10 @@
  * Decoding as ids come. Three ways, by the decoder's stages:
  *
  *   bytes    byte-level alone: bytes wait until they are whole characters
- *   windows  a few ids wait while the last of them is a byte token, whose run is judged as a whole;
- *            then the text of the window is decoded behind the id before it, so that what is
- * special about the first id of a text does not happen again whole    a later stage looks at all of
- * the text: nothing can be given before the end
+ *   windows  ids wait while the last of them is a byte token, whose run is judged as a whole; then
+ *            the window is decoded behind ids before it, its context, so that what is special about
+ *            the beginning of a text does not happen again
+ *   whole    a later stage looks at all of the text: nothing can be given before the end
  */
 #include <string.h>
 
@@ -19,14 +19,18 @@ struct rl_token_stream {
     const rl_tokenizer *tokenizer;
     bool skip_special;
     way way;
-    rl_str bytes;  // BYTES: what waits
-    rl_ids window; // otherwise: ids, of which the first n_given only give context
+    size_t n_stripped; // WINDOWS: most characters that go off the beginning of the whole text
+    rl_str bytes;      // BYTES: what waits
+    rl_ids window;     // otherwise: ids, of which the first n_given only give context
     size_t n_given;
     rl_str text, before; // scratch
 };
 
-static way way_of(const rl_detokenizer *detoken) {
+enum { STRIPPED_MAX = 64 }; // beyond it a context would be long
+
+static way way_of(const rl_detokenizer *detoken, size_t *n_stripped) {
     bool joined = false;
+    *n_stripped = 0;
     if (detoken->n_stages == 1 && detoken->stage[0].kind == RL_DETOKEN_BYTE_LEVEL) {
         return BYTES;
     }
@@ -38,6 +42,12 @@ static way way_of(const rl_detokenizer *detoken) {
             return WHOLE;
         }
         joined |= stage->kind == RL_DETOKEN_FUSE;
+        if (joined && stage->kind == RL_DETOKEN_STRIP) {
+            if (stage->start > STRIPPED_MAX - *n_stripped) {
+                return WHOLE;
+            }
+            *n_stripped += stage->start;
+        }
     }
     return WINDOWS;
 }
@@ -46,7 +56,7 @@ rl_token_stream *rl_token_stream_new(const rl_tokenizer *tokenizer, bool skip_sp
     rl_token_stream *stream = rl_alloc(1, sizeof *stream);
     stream->tokenizer = tokenizer;
     stream->skip_special = skip_special;
-    stream->way = way_of(&tokenizer->detokenizer);
+    stream->way = way_of(&tokenizer->detokenizer, &stream->n_stripped);
     return stream;
 }
 
@@ -75,8 +85,39 @@ static void decode(const rl_token_stream *stream, const int32_t *id, size_t n, r
     rl_tokenizer_decode(stream->tokenizer, id, (int32_t)n, stream->skip_special, out);
 }
 
-// Appends what the window says beyond its context, and makes its last id the context. The context
-// keeps earlier ids while its own text is empty: then stripping may not be done with.
+// Whether ids say nothing wherever they stand: not behind as many of themselves as could be
+// stripped either.
+static bool says_nothing(rl_token_stream *stream, const int32_t *id, size_t n) {
+    rl_ids many = {0};
+    for (size_t i = 0; i < (stream->n_stripped + 2) * n; i++) {
+        rl_ids_push(&many, id[i % n]);
+    }
+    decode(stream, many.ptr, many.len, &stream->text);
+    rl_ids_release(&many);
+    return stream->text.len == 0;
+}
+
+// Makes the window the context of the next. Any of its ends that has a text will do, for then
+// stripping is over; while there is none all ids stay but those that say nothing. Thus no more stay
+// than can be stripped, and a long text takes no more than its length.
+static void keep_context(rl_token_stream *stream) {
+    rl_ids *window = &stream->window;
+    for (size_t n = 1; n < window->len; n *= 2) {
+        decode(stream, &window->ptr[window->len - n], n, &stream->text);
+        if (stream->text.len > 0) {
+            memmove(window->ptr, &window->ptr[window->len - n], n * sizeof *window->ptr);
+            window->len = n;
+            break;
+        }
+    }
+    if (stream->n_given > 0 && window->len > stream->n_given && stream->text.len == 0 &&
+        says_nothing(stream, &window->ptr[stream->n_given], window->len - stream->n_given)) {
+        window->len = stream->n_given;
+    }
+    stream->n_given = window->len;
+}
+
+// Appends what the window says beyond its context.
 static void give_window(rl_token_stream *stream, rl_str *out) {
     rl_ids *window = &stream->window;
     decode(stream, window->ptr, stream->n_given, &stream->before);
@@ -86,13 +127,8 @@ static void give_window(rl_token_stream *stream, rl_str *out) {
                         stream->text.len - stream->before.len);
     }
     if (window->len > 0) {
-        decode(stream, &window->ptr[window->len - 1], 1, &stream->text);
-        if (stream->text.len > 0) {
-            window->ptr[0] = window->ptr[window->len - 1];
-            window->len = 1;
-        }
+        keep_context(stream);
     }
-    stream->n_given = window->len;
 }
 
 void rl_token_stream_put(rl_token_stream *stream, int32_t id, rl_str *out) {
