@@ -26,7 +26,7 @@ static void test_hugging_face(void **state) {
         snprintf(folder, sizeof folder, "models/tokenizers/%s", cases[i].name);
         snprintf(oracle, sizeof oracle, "data/tokenizer-golden/oracle/%s.json", cases[i].name);
         if (rl_shared(folder) == NULL || rl_shared(oracle) == NULL) {
-            rl_test_skip_shared(folder);
+            rl_test_lacks_shared(folder);
             continue;
         }
         rl_tokenizer *tokenizer = rl_test_tokenizer(rl_shared(folder));
@@ -35,6 +35,7 @@ static void test_hugging_face(void **state) {
                          50);
         rl_tokenizer_free(tokenizer);
     }
+    rl_test_skip_lacking();
 }
 
 // swift-transformers' records of transformers' GPT-2: a long text, and short ones with decodings.
@@ -50,8 +51,8 @@ static void test_swift_transformers(void **state) {
     int n_texts = 0;
     (void)state;
     if (folder == NULL || one == NULL || many == NULL) {
-        rl_test_skip_shared("swift-transformers");
         rl_arena_free(arena);
+        rl_test_skip_shared("swift-transformers");
         return;
     }
     rl_tokenizer *tokenizer = rl_test_tokenizer(folder);
@@ -99,6 +100,7 @@ static void test_gguf_smollm2(void **state) {
     (void)state;
     if (path == NULL || oracle == NULL) {
         print_message("skipped: RL_SMOLLM2_GGUF does not name SmolLM2's GGUF\n");
+        skip();
         return;
     }
     rl_tokenizer *tokenizer = load_gguf(path);
@@ -164,7 +166,7 @@ static void test_llama_cpp(void **state) {
                  cases[i].golden);
         const char *path = rl_shared(cases[i].path);
         if (path == NULL || rl_shared(inp) == NULL || rl_shared(out) == NULL) {
-            rl_test_skip_shared(cases[i].path);
+            rl_test_lacks_shared(cases[i].path);
             continue;
         }
         rl_tokenizer *tokenizer =
@@ -172,6 +174,7 @@ static void test_llama_cpp(void **state) {
         check_llama_cpp(tokenizer, cases[i].name, rl_shared(inp), rl_shared(out));
         rl_tokenizer_free(tokenizer);
     }
+    rl_test_skip_lacking();
 }
 
 int main(void) {

@@ -189,6 +189,7 @@ static void refuses_calls(void **state) {
     assert_text(r.out, r.out_len, "ok\n");
 #else
     print_message("skipped: the numbers are those of x86-64\n");
+    skip();
 #endif
 }
 

@@ -48,8 +48,23 @@ const char *rl_shared(const char *name) {
     return access(path, R_OK) == 0 ? path : NULL;
 }
 
-void rl_test_skip_shared(const char *name) {
+static bool is_lacking;
+
+void rl_test_lacks_shared(const char *name) {
     print_message("skipped: '%s' is not beside the project\n", name);
+    is_lacking = true;
+}
+
+void rl_test_skip_lacking(void) {
+    if (is_lacking) {
+        is_lacking = false;
+        skip();
+    }
+}
+
+void rl_test_skip_shared(const char *name) {
+    rl_test_lacks_shared(name);
+    rl_test_skip_lacking();
 }
 
 uint64_t rl_test_seed(void) {

@@ -28,10 +28,14 @@ char *rl_test_folder(void);
 void rl_test_drop(char *folder);
 
 /* "<tests/golden>/name" and "<shared>/name"; in static storage, a few at a time. The latter is NULL
- * where the folder is not there: then say so with rl_test_skip_shared and return. */
+ * where the folder is not there: then skip the test by rl_test_skip_shared, which does not come
+ * back. A test that goes on without the file says so by rl_test_lacks_shared, and once it has
+ * released what it holds is shown as skipped by rl_test_skip_lacking if it lacked any. */
 const char *rl_golden(const char *name);
 const char *rl_shared(const char *name);
 void rl_test_skip_shared(const char *name);
+void rl_test_lacks_shared(const char *name);
+void rl_test_skip_lacking(void);
 
 /* Seed of property tests: RL_TEST_SEED or a fixed number; printed so that a failure can be
  * repeated. */
