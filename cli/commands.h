@@ -6,9 +6,9 @@
 
 enum exit_code {
     EXIT_DONE = 0,
-    EXIT_USER = 2,  // whatever fails before step 1, and what the user can mend
+    EXIT_USER = 2,  // whatever fails before the work begins, and what the user can mend
     EXIT_ALARM = 3, // NaN or a failed check
-    EXIT_WORLD = 4, // disk, memory or sandbox failed after training began
+    EXIT_WORLD = 4, // disk, memory or sandbox failed after the work began
     EXIT_INTERRUPTED = 130
 };
 

@@ -14,10 +14,11 @@ int command_eval(const args *a) {
     rl_str text = {0};
     rl_err err = {""};
     rl_status status;
+    bool begun = false;
     if (!load_recipe(a, &recipe)) {
         return EXIT_USER;
     }
-    status = rl_eval_recipe(&recipe, watch_interrupt(stopping), &measured, &err);
+    status = rl_eval_recipe(&recipe, watch_interrupt(stopping), &begun, &measured, &err);
     if (status == RL_OK) {
         if (a->json) {
             rl_metrics_print(&measured, &text);
@@ -30,5 +31,5 @@ int command_eval(const args *a) {
     }
     rl_str_release(&text);
     rl_recipe_release(&recipe);
-    return status == RL_OK ? EXIT_DONE : status == RL_INTERRUPTED ? EXIT_INTERRUPTED : EXIT_USER;
+    return exit_code(status, begun);
 }

@@ -7,6 +7,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "cli/commands.h"
 #include "rl/core/fs.h"
 #include "rl/core/log.h"
 
@@ -28,6 +29,24 @@ const volatile sig_atomic_t *watch_interrupt(const char *words) {
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     return &stop_asked;
+}
+
+int exit_code(rl_status status, bool begun) {
+    switch (status) {
+    case RL_OK:
+        return EXIT_DONE;
+    case RL_ALARM:
+        return EXIT_ALARM;
+    case RL_INTERRUPTED:
+        return EXIT_INTERRUPTED;
+    case RL_BAD_RECIPE:
+        return EXIT_USER;
+    case RL_IO:
+    case RL_MEMORY:
+    case RL_UNSUPPORTED:
+        break;
+    }
+    return begun ? EXIT_WORLD : EXIT_USER;
 }
 
 static const char *find_recipe(const char *name, rl_arena *arena) {

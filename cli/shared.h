@@ -17,6 +17,10 @@ bool load_recipe(const args *a, rl_recipe *out);
  * ends the program at once. */
 const volatile sig_atomic_t *watch_interrupt(const char *words);
 
+/* The program's exit code for how a command that runs a recipe ended; begun tells whether it had
+ * begun its work, after which what fails is the machine. */
+int exit_code(rl_status status, bool begun);
+
 /* Whether the environment's locale is one of UTF-8. */
 bool terminal_has_utf8(void);
 

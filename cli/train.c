@@ -5,27 +5,9 @@
 #include "rl/core/log.h"
 #include "rl/train/trainer.h"
 
-// The first Ctrl-C (or a polite kill) ends the run after its step.
+// The first Ctrl-C (or a polite kill) ends the run after its step, or in the evaluation under way.
 static const char stopping[] =
-    "\nstopping after this step, with a checkpoint; once more stops at once\n";
-
-static int exit_code(rl_status status, int64_t steps) {
-    switch (status) {
-    case RL_OK:
-        return EXIT_DONE;
-    case RL_ALARM:
-        return EXIT_ALARM;
-    case RL_INTERRUPTED:
-        return EXIT_INTERRUPTED;
-    case RL_BAD_RECIPE:
-        return EXIT_USER;
-    case RL_IO:
-    case RL_MEMORY:
-    case RL_UNSUPPORTED:
-        break;
-    }
-    return steps > 0 ? EXIT_WORLD : EXIT_USER;
-}
+    "\nstopping soon; the steps that are done are kept; once more stops at once\n";
 
 static void print_end(const rl_trainer *trainer) {
     rl_str text = {0};
@@ -63,7 +45,7 @@ static int run(const rl_recipe *recipe, const args *a) {
     if (status != RL_OK) {
         rl_log(status == RL_INTERRUPTED ? RL_LOG_INFO : RL_LOG_ERROR, "%s", err.text);
     }
-    return exit_code(status, steps);
+    return exit_code(status, steps > 0);
 }
 
 int command_train(const args *a) {

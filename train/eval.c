@@ -8,6 +8,7 @@
 #include "rl/core/clock.h"
 #include "rl/core/fs.h"
 #include "rl/core/json.h"
+#include "rl/core/unicode.h"
 #include "train/evaluation.h"
 #include "train/outcome.h"
 #include "train/record.h"
@@ -16,6 +17,9 @@
 void eval_set_name(const rl_recipe *recipe, char out[EVAL_SET_NAME]) {
     const char *base = rl_path_base(recipe->data.eval), *dot = strrchr(base, '.');
     size_t n = dot != NULL && dot > base ? (size_t)(dot - base) : strlen(base);
+    if (n >= EVAL_SET_NAME) {
+        n = rl_utf8_whole(base, EVAL_SET_NAME - 1);
+    }
     snprintf(out, EVAL_SET_NAME, "%.*s", (int)n, base);
 }
 
@@ -88,6 +92,7 @@ typedef struct evaluation {
     record_numbers numbers;
     int32_t n_verdicts, n_unknown; // of all rollouts
     char cause[200];               // why the first unknown was not reached
+    char completions[64];          // the file's name; "" where none is written
 } evaluation;
 
 static void choose(evaluation *e) {
@@ -116,15 +121,13 @@ static void choose_opts(evaluation *e) {
 static rl_status save_completions(evaluation *e, const rl_rollout_result *r, rl_retry retry,
                                   rl_err *err) {
     rl_str lines = {0};
-    char name[64];
     rl_status status;
-    if (e->place->dir == NULL || !e->s->recipe->eval.save_completions) {
+    if (e->completions[0] == '\0') {
         return RL_OK;
     }
-    snprintf(name, sizeof name, "eval_completions-%lld.jsonl", (long long)e->step);
     e->numbers.retry = retry;
     record_evaluation(r, e->s->judge, e->s->n_judges, e->step, &e->numbers, &lines);
-    status = rl_run_dir_append(e->place->dir, name, &lines, err);
+    status = rl_run_dir_append_part(e->place->dir, e->completions, &lines, err);
     rl_str_release(&lines);
     return status;
 }
@@ -167,13 +170,14 @@ static void put_problem(evaluation *e, const rl_problem *problem, const outcome 
         snprintf(name, sizeof name, "iter2_%s", rl_retry_names[retry]);
         rl_json_put_int(&w, name, o->control[retry].n);
     }
-    rl_json_put_int(&w, "left_out", outcome_left_out(o, e->opts.turns, controls));
+    rl_json_put_int(&w, "left_out", o->left_out);
     rl_json_close_object(&w);
     rl_str_append_char(&e->rows, '\n');
 }
 
 static rl_status run_batch(evaluation *e, int32_t at, int32_t n, rl_err *err) {
-    rl_rollout_result first = {0}, control;
+    rl_rollout_result first = {0}, control[RL_N_RETRIES];
+    const rl_rollout_result *controls[RL_N_RETRIES] = {NULL};
     outcome *found;
     rl_status status = e->s->engine->sync_weights(e->s->engine_self, err);
     rl_arena_reset(e->arena);
@@ -184,15 +188,15 @@ static rl_status run_batch(evaluation *e, int32_t at, int32_t n, rl_err *err) {
     if (status != RL_OK) {
         return status;
     }
-    outcome_count(&first, RL_RETRY_FEEDBACK, n, found);
     keep(&e->kept, &first);
     for (int retry = RL_RETRY_FRESH; e->s->recipe->eval.controls && retry < RL_N_RETRIES; retry++) {
-        status = roll(e, (rl_retry)retry, at, n, &first, &control, err);
+        status = roll(e, (rl_retry)retry, at, n, &first, &control[retry], err);
         if (status != RL_OK) {
             return status;
         }
-        outcome_count(&control, (rl_retry)retry, n, found);
+        controls[retry] = &control[retry];
     }
+    outcome_count(&first, controls, n, found);
     for (int32_t p = 0; p < n; p++) {
         outcome_add(&e->total, &found[p]);
         put_problem(e, e->problem[at + p], &found[p]);
@@ -200,10 +204,17 @@ static rl_status run_batch(evaluation *e, int32_t at, int32_t n, rl_err *err) {
     return RL_OK;
 }
 
-// Batches of even size, so that none is left with a single problem.
+// Batches of even size. A control looks for another problem's feedback in its batch, so that none
+// is left with a single problem then, even if others get one more than asked for.
+static int32_t count_batches(const evaluation *e) {
+    const rl_eval_opts *eval = &e->s->recipe->eval;
+    int32_t n = (int32_t)(((int64_t)e->n + eval->batch - 1) / eval->batch);
+    return eval->controls && e->n >= 2 && n > e->n / 2 ? e->n / 2 : n;
+}
+
 static rl_status run_batches(evaluation *e, rl_err *err) {
     const volatile sig_atomic_t *stop = e->place->stop;
-    int32_t batch = e->s->recipe->eval.batch, n_batches = (e->n + batch - 1) / batch;
+    int32_t n_batches = count_batches(e);
     rl_status status = RL_OK;
     for (int32_t b = 0; b < n_batches && status == RL_OK; b++) {
         int32_t at = (int32_t)((int64_t)e->n * b / n_batches);
@@ -231,12 +242,21 @@ static rl_status check_verdicts(const evaluation *e, rl_err *err) {
     return RL_OK;
 }
 
+static rl_status publish(evaluation *e, rl_err *err) {
+    rl_run_dir *dir = e->place->dir;
+    rl_status status = RL_OK;
+    if (e->completions[0] != '\0') {
+        status = rl_run_dir_publish(dir, e->completions, err);
+    }
+    return status == RL_OK && dir != NULL ? rl_run_dir_append(dir, "eval.jsonl", &e->rows, err)
+                                          : status;
+}
+
 static void put_metrics(const evaluation *e, double began, rl_metrics *out) {
     const outcome *o = &e->total;
     char set[EVAL_SET_NAME], prefix[EVAL_SET_NAME + 8];
     eval_set_name(e->s->recipe, set);
     snprintf(prefix, sizeof prefix, "eval/%s/", set);
-    rl_metrics_put(out, (double)e->step, "step");
     rl_metrics_put(out, e->n, "%sproblems", prefix);
     rl_metrics_put(out, (double)o->samples, "%ssamples", prefix);
     for (int32_t k = 0; k < e->opts.turns; k++) {
@@ -246,6 +266,7 @@ static void put_metrics(const evaluation *e, double began, rl_metrics *out) {
         rl_metrics_put(out, share_value(o->control[retry]), "%siter2_%s", prefix,
                        rl_retry_names[retry]);
     }
+    rl_metrics_put(out, (double)o->left_out, "%sleft_out", prefix);
     rl_metrics_put(out, share_value(o->fix), "%sfix", prefix);
     rl_metrics_put(out, share_value(o->repeat), "%srepeat", prefix);
     rl_metrics_put(out, e->n_unknown, "%sunknown", prefix);
@@ -261,15 +282,22 @@ rl_status eval_run(const setup *s, int64_t step, const eval_place *place, rl_are
     rl_status status;
     choose(&e);
     choose_opts(&e);
+    if (place->dir != NULL && s->recipe->eval.save_completions) {
+        snprintf(e.completions, sizeof e.completions, "eval_completions-%lld.jsonl",
+                 (long long)step);
+    }
     status = run_batches(&e, err);
     if (status == RL_OK) {
         status = check_verdicts(&e, err);
     }
-    if (status == RL_OK && place->dir != NULL) {
-        status = rl_run_dir_append(place->dir, "eval.jsonl", &e.rows, err);
+    if (status == RL_OK) {
+        status = publish(&e, err);
     }
     if (status == RL_OK) {
         put_metrics(&e, began, out);
+    } else if (e.completions[0] != '\0') {
+        rl_err ignored;
+        (void)!rl_run_dir_drop_part(place->dir, e.completions, &ignored);
     }
     kept_release(&e.kept);
     rl_str_release(&e.rows);
@@ -277,17 +305,41 @@ rl_status eval_run(const setup *s, int64_t step, const eval_place *place, rl_are
     return status;
 }
 
-rl_status rl_eval_recipe(const rl_recipe *recipe, const volatile sig_atomic_t *stop,
+rl_status eval_check_size(const setup *s, rl_err *err) {
+    const rl_recipe *recipe = s->recipe;
+    evaluation e = {.s = s};
+    int64_t parts = recipe->n_rewards > 0 ? recipe->n_rewards : 1;
+    double all;
+    choose(&e);
+    choose_opts(&e);
+    all = (double)e.n * e.opts.group_size * e.opts.turns * (double)parts;
+    rl_free(e.problem);
+    if (all > INT32_MAX) {
+        return rl_fail(err, RL_BAD_RECIPE,
+                       "'eval.samples' %d of %d problems, %d turns and %d rewards are more than "
+                       "2^31 verdicts of an evaluation; lower 'eval.samples' or 'eval.problems'",
+                       e.opts.group_size, e.n, e.opts.turns, (int)parts);
+    }
+    return RL_OK;
+}
+
+rl_status rl_eval_recipe(const rl_recipe *recipe, const volatile sig_atomic_t *stop, bool *begun,
                          rl_metrics *out, rl_err *err) {
     setup s = {.measures_only = true};
     report r = report_begin(0);
     eval_place place = {.stop = stop, .report = &r};
     rl_arena *arena;
     rl_status status;
+    *begun = false;
     if (recipe->data.eval[0] == '\0' || recipe->n_rewards == 0) {
         return rl_fail(err, RL_BAD_RECIPE,
                        "an evaluation wants problems and a judge, but '%s' is empty",
                        recipe->n_rewards == 0 ? "rewards" : "data.eval");
+    }
+    if (recipe->model.init == RL_MODEL_INIT_RANDOM) {
+        return rl_fail(err, RL_BAD_RECIPE,
+                       "'model.init' is random, so that an evaluation would measure weights drawn "
+                       "by chance and not those of 'model.path'; say --set model.init=weights");
     }
     arena = rl_arena_new(1 << 20);
     status = setup_open_light(&s, recipe, err);
@@ -295,6 +347,8 @@ rl_status rl_eval_recipe(const rl_recipe *recipe, const volatile sig_atomic_t *s
         status = setup_open_heavy(&s, err);
     }
     if (status == RL_OK) {
+        *begun = true;
+        rl_metrics_put(out, 0, "step");
         status = eval_run(&s, 0, &place, arena, out, err);
     }
     report_end(&r);

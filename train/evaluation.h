@@ -21,14 +21,18 @@ typedef struct eval_place {
 } eval_place;
 
 enum { EVAL_SET_NAME = 40 };
-/* The stem of data.eval's file: "heldout" for "data/heldout.jsonl"; cut at EVAL_SET_NAME - 1. */
+/* The stem of data.eval's file: "heldout" for "data/heldout.jsonl"; a longer one is cut, at a
+ * character. */
 void eval_set_name(const rl_recipe *recipe, char out[EVAL_SET_NAME]);
 
 /*
- * Puts step, eval/<set>/... (docs/metrics.md) and timing_s/eval. The same recipe and weights give
- * the same numbers at any step. Resets arena.
+ * Puts eval/<set>/... (docs/metrics.md) and timing_s/eval. The same recipe and weights give the
+ * same numbers at any step. Files appear once all is measured. Resets arena.
  */
 rl_status eval_run(const setup *s, int64_t step, const eval_place *place, rl_arena *arena,
                    rl_metrics *out, rl_err *err) RL_MUST_USE;
+
+/* Refuses more first attempts and retries than can be counted; needs the problems alone. */
+rl_status eval_check_size(const setup *s, rl_err *err) RL_MUST_USE;
 
 #endif

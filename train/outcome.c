@@ -68,13 +68,8 @@ static bool same_text(const rl_sample_story *a, const rl_sample_story *b) {
            memcmp(a->completion, b->completion, a->completion_len) == 0;
 }
 
-static void count_sample(const rl_rollout_result *r, const int32_t *next, int32_t first,
-                         outcome *out) {
-    int32_t second = next[first];
-    out->samples++;
-    for (int32_t k = 0; k < r->batch.n_turns; k++) {
-        count_share(&out->iter[k], within(r, next, first, k + 1));
-    }
+// Second attempts that go on with the sample's own feedback.
+static void count_repair(const rl_rollout_result *r, int32_t first, int32_t second, outcome *out) {
     if (second >= 0) {
         share_add(&out->repeat, same_text(&r->story[first], &r->story[second]));
         if (r->batch.sample[second].scored) {
@@ -83,25 +78,67 @@ static void count_sample(const rl_rollout_result *r, const int32_t *next, int32_
     }
 }
 
-void outcome_count(const rl_rollout_result *result, rl_retry retry, int32_t n_problems,
+/* A rollout with the attempt after each of its attempts; result is NULL where there is none. */
+typedef struct branch {
+    const rl_rollout_result *result;
+    int32_t *next;
+} branch;
+
+static void count_sample(const branch *own, const branch *control, int32_t first, outcome *out) {
+    int32_t n_turns = own->result->batch.n_turns;
+    finding found[OUTCOME_TURNS], second[RL_N_RETRIES];
+    bool missing = false, unpaired, controls = false;
+    for (int32_t k = 0; k < n_turns; k++) {
+        found[k] = within(own->result, own->next, first, k + 1);
+        missing = missing || found[k] == LEFT_OUT;
+    }
+    unpaired = n_turns > 1 && found[1] == LEFT_OUT;
+    for (int32_t c = 0; c < RL_N_RETRIES; c++) {
+        if (control[c].result != NULL) {
+            controls = true;
+            second[c] = within(control[c].result, control[c].next, first, 2);
+            unpaired = unpaired || second[c] == LEFT_OUT;
+        }
+    }
+    out->samples++;
+    out->left_out += missing || (controls && unpaired);
+    for (int32_t k = 0; k < n_turns; k++) {
+        count_share(&out->iter[k], k == 1 && controls && unpaired ? LEFT_OUT : found[k]);
+    }
+    for (int32_t c = 0; c < RL_N_RETRIES; c++) {
+        if (control[c].result != NULL) {
+            count_share(&out->control[c], unpaired ? LEFT_OUT : second[c]);
+        }
+    }
+    count_repair(own->result, first, own->next[first], out);
+}
+
+void outcome_count(const rl_rollout_result *result,
+                   const rl_rollout_result *const control[RL_N_RETRIES], int32_t n_problems,
                    outcome *out) {
     const rl_batch *batch = &result->batch;
-    int32_t *next = follow(batch);
+    branch own = {result, follow(batch)}, others[RL_N_RETRIES] = {{NULL, NULL}};
     RL_ASSERT(batch->n_turns <= OUTCOME_TURNS && n_problems <= batch->n_groups);
+    for (int32_t c = 0; c < RL_N_RETRIES; c++) {
+        if (control[c] != NULL) {
+            others[c] = (branch){control[c], follow(&control[c]->batch)};
+        }
+    }
     for (int32_t p = 0; p < n_problems; p++) {
         const rl_group *root = &batch->group[p];
         for (int32_t i = root->first; i < root->first + root->n_samples; i++) {
-            if (retry == RL_RETRY_FEEDBACK) {
-                count_sample(result, next, i, &out[p]);
-            }
-            count_share(&out[p].control[retry], within(result, next, i, 2));
+            count_sample(&own, others, i, &out[p]);
         }
     }
-    rl_free(next);
+    for (int32_t c = 0; c < RL_N_RETRIES; c++) {
+        rl_free(others[c].next);
+    }
+    rl_free(own.next);
 }
 
 void outcome_add(outcome *to, const outcome *more) {
     to->samples += more->samples;
+    to->left_out += more->left_out;
     for (int32_t k = 0; k < OUTCOME_TURNS; k++) {
         share_join(&to->iter[k], more->iter[k]);
     }
@@ -110,15 +147,4 @@ void outcome_add(outcome *to, const outcome *more) {
     }
     share_join(&to->fix, more->fix);
     share_join(&to->repeat, more->repeat);
-}
-
-int64_t outcome_left_out(const outcome *o, int32_t n_turns, bool controls) {
-    int64_t most = 0;
-    for (int32_t k = 0; k < n_turns; k++) {
-        most = o->samples - o->iter[k].of > most ? o->samples - o->iter[k].of : most;
-    }
-    for (int32_t c = 0; controls && c < RL_N_RETRIES; c++) {
-        most = o->samples - o->control[c].of > most ? o->samples - o->control[c].of : most;
-    }
-    return most;
 }

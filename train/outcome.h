@@ -15,24 +15,26 @@ double share_value(share s); // NaN of none
 /*
  * A sample is a first attempt with what followed it. One that a verdict is missing of, before it
  * was solved, is in no share that depends on the verdict; nor is one that wanted another problem's
- * feedback where there was none. One whose conversation was full stays unsolved.
+ * feedback where there was none. One whose conversation was full stays unsolved. With controls,
+ * second attempts are compared sample by sample: one that is missing in any of them, or in iter[1],
+ * is in none, for what fails is missing more often than what succeeds.
  */
 typedef struct outcome {
     int64_t samples;
     share iter[OUTCOME_TURNS];   // [k]: solved within k + 1 attempts, each shown its feedback
-    share control[RL_N_RETRIES]; // [retry]: solved within two attempts
-    share fix;    // failed first attempts whose second, shown the feedback, succeeded
-    share repeat; // such second attempts that say what the first said
+    share control[RL_N_RETRIES]; // [retry]: solved within two attempts; none where not measured
+    share fix;        // failed first attempts whose second, shown the feedback, succeeded
+    share repeat;     // such second attempts that say what the first said
+    int64_t left_out; // samples that are missing in at least one share of iter and control
 } outcome;
 
 /*
- * Adds up per problem a rollout with one retry each: out[p] is the problem of root group p. Samples
- * are counted with RL_RETRY_FEEDBACK; the controls add their own share alone.
+ * Adds up per problem a rollout with one retry each, and its controls, which share its first
+ * attempts: control[retry], NULL where there is none. out[p] is the problem of root group p.
  */
-void outcome_count(const rl_rollout_result *result, rl_retry retry, int32_t n_problems,
+void outcome_count(const rl_rollout_result *result,
+                   const rl_rollout_result *const control[RL_N_RETRIES], int32_t n_problems,
                    outcome *out);
 void outcome_add(outcome *to, const outcome *more);
-/* Samples that are missing in at least one share of the first n_turns, or of the controls. */
-int64_t outcome_left_out(const outcome *o, int32_t n_turns, bool controls);
 
 #endif

@@ -146,21 +146,25 @@ static rl_status print_first_prompt(const policy_gradient *p, FILE *to, rl_err *
     const setup *s = p->setup;
     const rl_recipe *r = s->recipe;
     int32_t at = rl_dataset_pick(p->problems, (uint64_t)r->run.seed, r->data.shuffle, 0);
+    const char *id = rl_dataset_at(p->problems, at)->id;
     int32_t *ids, n_ids;
-    rl_str text = {0};
+    rl_str text = {0}, visible = {0};
     rl_status status = setup_prompt(s, rl_dataset_at(p->problems, at), s->arena, &ids, &n_ids, err);
     if (status != RL_OK) {
         return status;
     }
     rl_tokenizer_decode(s->tokenizer, ids, n_ids, false, &text);
-    fprintf(to,
-            "\nfirst prompt (problem %s, %d tokens):\n%s\nids:", rl_dataset_at(p->problems, at)->id,
-            n_ids, rl_str_text(&text));
+    report_visible(&visible, id, strlen(id));
+    fprintf(to, "\nfirst prompt (problem %s, %d tokens):\n", rl_str_text(&visible), n_ids);
+    rl_str_clear(&visible);
+    report_visible(&visible, rl_str_text(&text), text.len);
+    fprintf(to, "%s\nids:", rl_str_text(&visible));
     for (int32_t i = 0; i < n_ids; i++) {
         fprintf(to, " %d", ids[i]);
     }
     fputc('\n', to);
     rl_str_release(&text);
+    rl_str_release(&visible);
     return RL_OK;
 }
 

@@ -95,11 +95,14 @@ static void append(rl_str *line, const rl_metrics *m, const char *label, const c
     }
 }
 
+void report_done(report *r, double now) {
+    r->done++;
+    r->spent = now - r->started;
+}
+
 void report_step(report *r, const rl_metrics *m) {
     rl_str line = {0};
     char left[32];
-    r->done++;
-    r->spent = rl_clock_now() - r->started;
     time_left(r, r->started + r->spent, left, sizeof left);
     rl_str_appendf(&line, "step %.0f/%lld", rl_metrics_get(m, "step"), (long long)r->n_steps);
     append(&line, m, "reward", "reward", "%.3f");
@@ -144,9 +147,7 @@ void report_eval(report *r, const char *set, const rl_metrics *m) {
     rl_str_release(&line);
 }
 
-// Text of a model on a terminal: control characters, which could move the cursor or worse, are
-// shown by their numbers. Newlines and tabs stay.
-static void append_visible(rl_str *out, const char *text, size_t text_len) {
+void report_visible(rl_str *out, const char *text, size_t text_len) {
     int32_t n;
     for (size_t at = 0; at < text_len; at += (size_t)n) {
         uint32_t code = (unsigned char)text[at];
@@ -177,13 +178,13 @@ void report_samples(report *r, const rl_rollout_result *result, int32_t n) {
         const rl_sample_story *story = &result->story[i];
         rl_str text = {0};
         rl_str_append(&text, "--- problem ");
-        append_visible(&text, story->problem->id, strlen(story->problem->id));
+        report_visible(&text, story->problem->id, strlen(story->problem->id));
         rl_str_appendf(&text, ", turn %d, sample %d: %s", s->turn + 1, i,
                        record_verdict_name(story->verdict));
         append_if(&text, "reward", s->scored, s->reward);
         append_if(&text, "advantage", s->scored, s->advantage);
         rl_str_append_char(&text, '\n');
-        append_visible(&text, story->completion, story->completion_len);
+        report_visible(&text, story->completion, story->completion_len);
         rl_log(RL_LOG_INFO, "%s", rl_str_text(&text));
         rl_str_release(&text);
     }

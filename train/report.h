@@ -24,12 +24,13 @@ report report_begin(int64_t n_steps);
 void report_phase(report *r, const char *phase);
 /* The same with how much of it is done: "evaluating 96/300". */
 void report_progress(report *r, const char *phase, int64_t done, int64_t n);
-/* The step's line; counts the step as done. */
+/* Counts a step as done at a time of the clock, whether or not it gets a line. */
+void report_done(report *r, double now);
+/* The line of the step that was done last. */
 void report_step(report *r, const rl_metrics *metrics);
 /* A line of an evaluation's numbers; set is the name within theirs. */
 void report_eval(report *r, const char *set, const rl_metrics *metrics);
-/* The first n completions of the step, whole. Control characters but newline and tab are shown by
- * their numbers, as \x1b and \u009b. */
+/* The first n completions of the step, whole and visible. */
 void report_samples(report *r, const rl_rollout_result *result, int32_t n);
 /* Clears the bar; the next log line starts clean. */
 void report_end(report *r);
@@ -38,6 +39,10 @@ void report_end(report *r);
  * a step shows how long one takes; after the last step there is none, and without steps the phase
  * is alone. */
 void report_bar(const report *r, double now, const char *phase, rl_str *out);
+
+/* Appends text of a model or a data set for a terminal: control characters, which could move the
+ * cursor or worse, are shown by their numbers, as \x1b and \u009b. Newlines and tabs stay. */
+void report_visible(rl_str *out, const char *text, size_t text_len);
 
 /* Writes "2h05m", "3m10s" or "12s". */
 void report_duration(double seconds, char *out, size_t out_size);

@@ -14,6 +14,7 @@ struct rl_run_dir {
 static const char effective_name[] = "recipe.effective.json";
 static const char metrics_name[] = "metrics.jsonl";
 static const char completions_name[] = "completions.jsonl";
+static const char part_ending[] = ".part";
 
 // Files that a run makes, and that --overwrite may therefore remove.
 static bool is_ours(const char *name) {
@@ -28,6 +29,17 @@ static bool is_ours(const char *name) {
     }
     for (size_t i = 0; i < sizeof start / sizeof start[0]; i++) {
         if (rl_text_starts(name, start[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// What ended before its first step left its recipe, and where it was killed in an evaluation a part
+// of that: nothing that --overwrite should be asked for.
+static bool holds_run(char *const *name, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(name[i], effective_name) != 0 && !rl_text_ends(name[i], part_ending)) {
             return true;
         }
     }
@@ -55,11 +67,7 @@ static rl_status judge(const char *path, bool overwrite, rl_arena *arena, char *
                 (*name)[i]);
         }
     }
-    // What was stopped before its first step left its recipe only.
-    if (status == RL_OK && *n == 1 && strcmp((*name)[0], effective_name) == 0) {
-        return RL_OK;
-    }
-    if (status == RL_OK && *n > 0 && !overwrite) {
+    if (status == RL_OK && holds_run(*name, *n) && !overwrite) {
         return rl_fail(
             err, RL_BAD_RECIPE,
             "folder '%s' holds a run already; choose another 'run.dir', or say --overwrite", path);
@@ -148,6 +156,47 @@ rl_status rl_run_dir_append(rl_run_dir *dir, const char *name, const rl_str *lin
     rl_status status =
         rl_fs_append(rl_path_join(dir->arena, dir->path, name), lines->ptr, lines->len, err);
     rl_arena_rewind(dir->arena, mark);
+    return status;
+}
+
+static char *part_of(rl_run_dir *dir, const char *name) {
+    return rl_arena_printf(dir->arena, "%s/%s%s", dir->path, name, part_ending);
+}
+
+rl_status rl_run_dir_append_part(rl_run_dir *dir, const char *name, const rl_str *lines,
+                                 rl_err *err) {
+    rl_arena_mark mark = rl_arena_mark_get(dir->arena);
+    rl_status status = rl_fs_append(part_of(dir, name), lines->ptr, lines->len, err);
+    rl_arena_rewind(dir->arena, mark);
+    return status;
+}
+
+rl_status rl_run_dir_publish(rl_run_dir *dir, const char *name, rl_err *err) {
+    rl_arena_mark mark = rl_arena_mark_get(dir->arena);
+    rl_status status =
+        rl_fs_rename(part_of(dir, name), rl_path_join(dir->arena, dir->path, name), err);
+    rl_arena_rewind(dir->arena, mark);
+    return status;
+}
+
+rl_status rl_run_dir_drop_part(rl_run_dir *dir, const char *name, rl_err *err) {
+    rl_arena_mark mark = rl_arena_mark_get(dir->arena);
+    rl_status status = rl_fs_remove(part_of(dir, name), err);
+    rl_arena_rewind(dir->arena, mark);
+    return status;
+}
+
+rl_status rl_run_dir_forget(rl_run_dir *dir, rl_err *err) {
+    rl_arena *arena = rl_arena_new(0);
+    char **name = NULL;
+    size_t n = 0;
+    rl_status status = rl_fs_list(dir->path, arena, &name, &n, err);
+    for (size_t i = 0; status == RL_OK && i < n; i++) {
+        if (is_ours(name[i]) && strcmp(name[i], effective_name) != 0) {
+            status = rl_fs_remove(rl_path_join(arena, dir->path, name[i]), err);
+        }
+    }
+    rl_arena_free(arena);
     return status;
 }
 

@@ -3,6 +3,7 @@
 #include "rl/core/fs.h"
 #include "rl/core/log.h"
 #include "rl/train/run_dir.h"
+#include "train/evaluation.h"
 
 rl_status setup_check_folder(const rl_recipe *recipe, bool overwrite, rl_err *err) {
     const char *dir = recipe->run.dir;
@@ -202,6 +203,9 @@ rl_status setup_open_light(setup *s, const rl_recipe *recipe, rl_err *err) {
     }
     if (status == RL_OK && recipe->data.eval[0] != '\0') {
         status = setup_problems(s, recipe->data.eval, "data.eval", &s->eval, err);
+        if (status == RL_OK) {
+            status = eval_check_size(s, err);
+        }
     }
     return status;
 }

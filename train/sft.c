@@ -248,10 +248,12 @@ static void print_conversation(const supervised *s, const rl_conversation *item,
             (long long)item->line, item->n_tokens);
     for (int32_t k = 0; k < item->n_stretches; k++) {
         const rl_stretch *stretch = &item->stretch[k];
-        rl_str text = {0};
+        rl_str text = {0}, visible = {0};
         rl_tokenizer_decode(s->setup->tokenizer, item->token + t, stretch->end - t, false, &text);
-        fprintf(to, "[%g] %s\n", (double)stretch->weight, rl_str_text(&text));
+        report_visible(&visible, rl_str_text(&text), text.len);
+        fprintf(to, "[%g] %s\n", (double)stretch->weight, rl_str_text(&visible));
         rl_str_release(&text);
+        rl_str_release(&visible);
         t = stretch->end;
     }
     fprintf(to, "ids:");

@@ -94,7 +94,6 @@ static const table_row eval_rows[] = {
     {"iter-2", HISTORY_ITER2},
     {"iter-2, fresh try (control)", HISTORY_FRESH},
     {"iter-2, wrong feedback (control)", HISTORY_WRONG_FEEDBACK},
-    {"held-out loss", HISTORY_EVAL_LOSS},
 };
 
 static const table_row step_rows[] = {
@@ -144,12 +143,19 @@ static void eval_table(const history *h, const char *set, rl_str *out) {
     // Without an evaluation at step 0 there is no before; without a later one, no after.
     int32_t before = h->eval_step[0] == 0 ? 0 : -1;
     int32_t after = h->eval_step[h->n_evals - 1] > 0 ? h->n_evals - 1 : -1;
-    append_head(out, "solved within one and two attempts", "before", "after");
-    for (size_t i = 0; i < sizeof eval_rows / sizeof eval_rows[0]; i++) {
-        const double *value = h->eval[eval_rows[i].key];
-        append_row(out, eval_rows[i].name, at(value, before), at(value, after));
+    const double *loss = h->eval[HISTORY_EVAL_LOSS];
+    if (h->eval[HISTORY_PROBLEMS][0] > 0) {
+        append_head(out, "solved within one and two attempts", "before", "after");
+        for (size_t i = 0; i < sizeof eval_rows / sizeof eval_rows[0]; i++) {
+            const double *value = h->eval[eval_rows[i].key];
+            append_row(out, eval_rows[i].name, at(value, before), at(value, after));
+        }
+        append_measured(out, h->eval[HISTORY_PROBLEMS][0], h->eval[HISTORY_SAMPLES][0], set);
     }
-    append_measured(out, h->eval[HISTORY_PROBLEMS][0], h->eval[HISTORY_SAMPLES][0], set);
+    if (is_known(loss, h->n_evals)) {
+        append_head(out, "held-out conversations", "before", "after");
+        append_row(out, "loss", at(loss, before), at(loss, after));
+    }
 }
 
 static void step_table(const history *h, rl_str *out) {

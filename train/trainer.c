@@ -23,6 +23,7 @@ struct rl_trainer {
     rl_arena *step_arena;
     report report;
     history history;
+    int64_t done;  // steps that were taken and written
     int64_t saved; // step of the last checkpoint; 0 for none
 };
 
@@ -121,10 +122,9 @@ static rl_status write_step(rl_trainer *t, const step_frame *f, rl_err *err) {
         return status;
     }
     history_add(&t->history, &metrics);
+    report_done(&t->report, rl_clock_now());
     if (f->step % t->recipe->log.every == 0 || f->step == t->recipe->run.steps) {
         report_step(&t->report, &metrics);
-    } else {
-        t->report.done++;
     }
     return RL_OK;
 }
@@ -166,18 +166,18 @@ static bool evaluates(const rl_trainer *t) {
            (row->evaluates != NULL && row->evaluates(t->setup.objective_self));
 }
 
-// The problems of data.eval, then what the objective measures of its own.
+// What the objective measures of its own, then the problems of data.eval: these write files, which
+// an evaluation that is stopped must not leave.
 static rl_status measure(rl_trainer *t, int64_t step, rl_metrics *out, rl_err *err) {
     const objective *row = t->setup.objective;
     rl_status status = RL_OK;
-    if (t->setup.eval != NULL) {
+    rl_metrics_put(out, (double)step, "step");
+    if (row->evaluate != NULL) {
+        status = row->evaluate(t->setup.objective_self, t->stop, t->step_arena, out, err);
+    }
+    if (status == RL_OK && t->setup.eval != NULL) {
         eval_place place = {.stop = t->stop, .report = &t->report, .dir = t->dir};
         status = eval_run(&t->setup, step, &place, t->step_arena, out, err);
-    } else {
-        rl_metrics_put(out, (double)step, "step");
-    }
-    if (status == RL_OK && row->evaluate != NULL) {
-        status = row->evaluate(t->setup.objective_self, t->stop, t->step_arena, out, err);
     }
     return status;
 }
@@ -204,9 +204,12 @@ static rl_status evaluate(rl_trainer *t, int64_t step, rl_err *err) {
 }
 
 static rl_status save(rl_trainer *t, int64_t step, rl_err *err) {
+    rl_status status;
     report_phase(&t->report, "saving");
-    return rl_run_dir_checkpoint(t->dir, step, t->setup.checkpoint, t->setup.policy,
-                                 t->recipe->run.save_dtype, err);
+    status = rl_run_dir_checkpoint(t->dir, step, t->setup.checkpoint, t->setup.policy,
+                                   t->recipe->run.save_dtype, err);
+    t->saved = status == RL_OK ? step : t->saved;
+    return status;
 }
 
 static bool every(int64_t step, int32_t n) {
@@ -217,19 +220,32 @@ static bool stop_asked(const rl_trainer *t) {
     return t->stop != NULL && *t->stop != 0;
 }
 
-// Step `step` and what is due after it. An evaluation that the user stops is left out.
+// Whatever ends the evaluation after a step, the weights of the step are kept.
+static rl_status keep_weights(rl_trainer *t, int64_t step, rl_status ended, rl_err *err) {
+    rl_err what = *err, save_err = {""};
+    if (t->saved != step && save(t, step, &save_err) != RL_OK) {
+        return rl_fail(err, ended == RL_INTERRUPTED ? RL_IO : ended,
+                       "%.250s; the weights could not be kept: %.200s", what.text, save_err.text);
+    }
+    return ended == RL_INTERRUPTED
+               ? ended
+               : rl_fail(err, ended, "%.350s; the weights are in '%.100s/checkpoint-%lld'",
+                         what.text, rl_run_dir_path(t->dir), (long long)step);
+}
+
+// Step `step` and what is due after it. The checkpoint comes before the evaluation, which can fail.
 static rl_status advance(rl_trainer *t, int64_t step, rl_err *err) {
     const rl_recipe *recipe = t->recipe;
     bool last = step == recipe->run.steps;
     bool due = every(step, recipe->eval.every) || (last && recipe->eval.at_end);
     rl_status status = run_step(t, step, err);
-    if (status == RL_OK && evaluates(t) && due) {
-        status = evaluate(t, step, err);
-        status = status == RL_INTERRUPTED ? RL_OK : status;
-    }
+    t->done += status == RL_OK;
     if (status == RL_OK && (every(step, recipe->run.save_every) || last || stop_asked(t))) {
         status = save(t, step, err);
-        t->saved = status == RL_OK ? step : t->saved;
+    }
+    if (status == RL_OK && evaluates(t) && due) {
+        status = evaluate(t, step, err);
+        status = status == RL_OK ? RL_OK : keep_weights(t, step, status, err);
     }
     return status;
 }
@@ -278,28 +294,50 @@ static rl_status save_summary(rl_trainer *t, rl_err *err) {
     return status;
 }
 
+// A run that was stopped: before its first step it leaves its recipe alone, so that it can be
+// begun again.
+static rl_status stopped(rl_trainer *t, rl_err *err) {
+    int64_t n_steps = t->recipe->run.steps;
+    if (t->done == 0) {
+        rl_status status = rl_run_dir_forget(t->dir, err);
+        return status != RL_OK ? status
+                               : rl_fail(err, RL_INTERRUPTED,
+                                         "stopped by the user before the first step; nothing is "
+                                         "kept");
+    }
+    if (t->done == n_steps) {
+        return rl_fail(err, RL_INTERRUPTED,
+                       "stopped by the user in the evaluation after the last step, which is left "
+                       "out; checkpoint-%lld is kept",
+                       (long long)t->saved);
+    }
+    return rl_fail(err, RL_INTERRUPTED,
+                   "stopped by the user after step %lld of %lld; checkpoint-%lld is kept",
+                   (long long)t->done, (long long)n_steps, (long long)t->saved);
+}
+
 rl_status rl_trainer_run(rl_trainer *t, int64_t *steps_begun, rl_err *err) {
     const rl_recipe *recipe = t->recipe;
-    int64_t n_steps = recipe->run.steps, step = 0;
-    rl_status status = RL_OK;
+    int64_t n_steps = recipe->run.steps;
+    rl_status status = RL_OK, kept;
+    rl_err kept_err;
     *steps_begun = 0;
     t->report = report_begin(n_steps);
     if (evaluates(t) && recipe->eval.at_start) {
         status = evaluate(t, 0, err);
     }
-    while (status == RL_OK && step < n_steps && !stop_asked(t)) {
-        *steps_begun = step + 1;
-        status = advance(t, step + 1, err);
-        step += status == RL_OK;
+    while (status == RL_OK && t->done < n_steps && !stop_asked(t)) {
+        *steps_begun = t->done + 1;
+        status = advance(t, t->done + 1, err);
     }
     report_end(&t->report);
-    if (status == RL_OK || status == RL_INTERRUPTED) {
-        rl_status kept = save_summary(t, err);
-        status = kept != RL_OK ? kept : status;
+    kept = save_summary(t, &kept_err);
+    if (kept != RL_OK && (status == RL_OK || status == RL_INTERRUPTED)) {
+        *err = kept_err;
+        return kept;
     }
-    if ((status == RL_OK || status == RL_INTERRUPTED) && step < n_steps) {
-        return rl_fail(err, RL_INTERRUPTED, "stopped by the user after step %lld of %lld",
-                       (long long)step, (long long)n_steps);
+    if (status == RL_INTERRUPTED || (status == RL_OK && t->done < n_steps)) {
+        return stopped(t, err);
     }
     return status;
 }

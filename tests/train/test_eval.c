@@ -13,13 +13,15 @@
 #include "rl/core/log.h"
 #include "rl/train/trainer.h"
 #include "tests/support/support.h"
+#include "train/evaluation.h"
 
 static char *folder;
 
 /* The toy verifier passes answers whose length is a multiple of 3, and cannot judge those whose
- * length is a multiple of unknown_every. It asks for a stop after stop_after verdicts. */
+ * length is a multiple of unknown_every, nor any after dies_after verdicts. It asks for a stop
+ * after stop_after of them. */
 static size_t unknown_every;
-static int32_t stop_after, n_verdicts;
+static int32_t stop_after, dies_after, n_verdicts;
 static volatile sig_atomic_t stop_asked;
 
 static rl_status toy_open(void **self, const void *opts, rl_sandbox *sandbox, rl_err *err) {
@@ -30,12 +32,14 @@ static rl_status toy_open(void **self, const void *opts, rl_sandbox *sandbox, rl
 
 static rl_status toy_verify(const void *self, const rl_problem *problem, const char *answer,
                             size_t answer_len, rl_arena *arena, rl_verdict *out, rl_err *err) {
+    int32_t nth = __atomic_add_fetch(&n_verdicts, 1, __ATOMIC_RELAXED);
     (void)self, (void)answer;
     *out = (rl_verdict){.kind = RL_VERDICT_FAIL, .total = 1};
-    if (__atomic_add_fetch(&n_verdicts, 1, __ATOMIC_RELAXED) == stop_after) {
+    if (nth == stop_after) {
         stop_asked = 1;
     }
-    if (unknown_every > 0 && answer_len % unknown_every == 0) {
+    if ((dies_after > 0 && nth > dies_after) ||
+        (unknown_every > 0 && answer_len % unknown_every == 0)) {
         out->kind = RL_VERDICT_UNKNOWN;
         return rl_fail(err, RL_IO, "toy verifier is broken");
     }
@@ -120,6 +124,8 @@ static rl_status run(const char *name, const char *const *set, size_t n_set, rl_
     return status;
 }
 
+static bool begun; // of the evaluation alone that was measured last
+
 /* An evaluation alone. */
 static rl_status measure(const char *const *set, size_t n_set, rl_metrics *out, rl_err *err) {
     rl_recipe recipe;
@@ -127,7 +133,7 @@ static rl_status measure(const char *const *set, size_t n_set, rl_metrics *out, 
     rl_status status;
     *out = (rl_metrics){0};
     load("nowhere", set, n_set, &recipe, &toy);
-    status = rl_eval_recipe(&recipe, &stop_asked, out, err);
+    status = rl_eval_recipe(&recipe, &stop_asked, &begun, out, err);
     rl_recipe_release(&recipe);
     return status;
 }
@@ -374,6 +380,88 @@ static void takes_its_keys(void **state) {
     assert_true(get(&m, "samples") == 24);
     assert_int_equal(measure((const char *[]){"data.eval="}, 1, &m, &err), RL_BAD_RECIPE);
     assert_non_null(strstr(err.text, "data.eval"));
+    assert_false(begun);
+    assert_int_equal(measure((const char *[]){"model.init=random"}, 1, &m, &err), RL_BAD_RECIPE);
+    assert_non_null(strstr(err.text, "'model.init' is random"));
+    assert_false(begun);
+}
+
+// More samples than can be counted are refused before anything is sampled, however they are made.
+static void refuses_too_many(void **state) {
+    static const char *const turns[] = {"eval.turns=64", "eval.turns=8"};
+    static const char *const problems[] = {"eval.problems=0", "eval.problems=500"};
+    rl_arena *arena = rl_arena_new(0);
+    char *path = rl_arena_printf(arena, "%s/many.jsonl", folder), *text;
+    char *set = rl_arena_printf(arena, "data.eval=%s", path);
+    rl_str lines = {0};
+    size_t len;
+    rl_err err;
+    (void)state;
+    assert_ok(rl_fs_read(rl_golden("data/toy_problems.jsonl"), arena, &text, &len, &err));
+    for (int32_t i = 0; i < 600; i++) {
+        rl_str_append_n(&lines, text, (size_t)(strchr(text, '\n') + 1 - text));
+    }
+    assert_ok(rl_fs_write(path, lines.ptr, lines.len, &err));
+    rl_str_release(&lines);
+    for (int32_t i = 0; i < 4; i++) {
+        const char *const sets[] = {set, "eval.samples=65536", "eval.batch=1048576", turns[i % 2],
+                                    problems[i / 2]};
+        rl_recipe recipe;
+        rl_verifier toy;
+        setup s = {.measures_only = true};
+        rl_status status;
+        load("many", sets, RL_COUNT(sets), &recipe, &toy);
+        status = setup_open_light(&s, &recipe, &err);
+        if (i == 0) {
+            assert_int_equal(status, RL_BAD_RECIPE);
+            assert_non_null(strstr(err.text, "'eval.samples' 65536 of 600 problems, 64 turns"));
+        } else {
+            assert_ok(status);
+        }
+        setup_close(&s);
+        rl_recipe_release(&recipe);
+    }
+    rl_arena_free(arena);
+}
+
+// A control looks for another problem's feedback in its batch: no batch has one problem alone.
+static void leaves_no_problem_alone(void **state) {
+    (void)state;
+    for (int32_t n = 2; n <= 4; n++) {
+        char problems[32];
+        const char *const sets[] = {problems, "eval.batch=2"};
+        rl_metrics m;
+        rl_err err;
+        snprintf(problems, sizeof problems, "eval.problems=%d", (int)n);
+        assert_ok(measure(sets, RL_COUNT(sets), &m, &err));
+        assert_true(get(&m, "problems") == n && get(&m, "iter1") < 1);
+        assert_true(get(&m, "left_out") == 0);
+    }
+}
+
+// What the numbers are named by is whole characters.
+static void names_the_set(void **state) {
+    static const struct {
+        const char *path, *name;
+    } table[] = {
+        {"data/heldout.jsonl", "heldout"},
+        {"/a/.hidden", ".hidden"},
+        {"x/0123456789012345678901234567890123456789.jsonl",
+         "012345678901234567890123456789012345678"},
+        {"x/01234567890123456789012345678901234567\xc3\xa9.jsonl",
+         "01234567890123456789012345678901234567"},
+        {"x/0123456789012345678901234567890123456\xc3\xa9.jsonl",
+         "0123456789012345678901234567890123456\xc3\xa9"},
+        {"x/012345678901234567890123456789012345\xf0\x9f\x98\x80.jsonl",
+         "012345678901234567890123456789012345"},
+    };
+    (void)state;
+    for (size_t i = 0; i < RL_COUNT(table); i++) {
+        rl_recipe recipe = {.data.eval = table[i].path};
+        char set[EVAL_SET_NAME];
+        eval_set_name(&recipe, set);
+        assert_string_equal(set, table[i].name);
+    }
 }
 
 // A verdict that is missing is no failure, and a verifier that never answers no evaluation.
@@ -386,33 +474,157 @@ static void counts_the_unknown(void **state) {
     assert_ok(measure((const char *[]){"run.max_unknown=1"}, 1, &m, &err));
     assert_true(get(&m, "unknown") > 0 && get(&m, "samples") == 24);
     assert_true(get(&m, "iter1") != get(&all, "iter1"));
+    assert_true(get(&m, "left_out") > 0 && get(&all, "left_out") == 0);
     unknown_every = 1;
     assert_int_equal(measure(NULL, 0, &m, &err), RL_IO);
+    assert_true(begun);
     unknown_every = 0;
     assert_non_null(strstr(err.text, "verdicts could not be reached"));
     assert_non_null(strstr(err.text, "toy verifier is broken"));
 }
 
-static void stops_when_asked(void **state) {
-    rl_metrics m;
+static bool holds(const char *name, const char *file) {
     char path[4096];
+    snprintf(path, sizeof path, "%s/%s/%s", folder, name, file);
+    return rl_fs_exists(path);
+}
+
+static int64_t count_files(const char *name, const char *start) {
+    rl_arena *arena = rl_arena_new(0);
+    char path[4096], **file;
+    size_t n;
+    int64_t found = 0;
+    rl_err err;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_ok(rl_fs_list(path, arena, &file, &n, &err));
+    for (size_t i = 0; i < n; i++) {
+        assert_false(rl_text_ends(file[i], ".part") || rl_text_ends(file[i], ".tmp"));
+        found += rl_text_starts(file[i], start);
+    }
+    rl_arena_free(arena);
+    return found;
+}
+
+/* Verdicts of the first evaluation, of that and training, and of the whole run. */
+typedef struct verdicts {
+    int32_t first, trained, all;
+} verdicts;
+
+static verdicts count_verdicts(void) {
+    verdicts v = {0};
+    static bool known;
+    static verdicts kept;
+    rl_metrics m;
+    rl_err err;
+    if (!known) {
+        assert_ok(measure(NULL, 0, &m, &err));
+        v.first = n_verdicts;
+        assert_ok(run("until-end", (const char *[]){"eval.at_end=false"}, 1, &err));
+        v.trained = n_verdicts;
+        assert_ok(run("with-end", NULL, 0, &err));
+        v.all = n_verdicts;
+        assert_true(0 < v.first && v.first < v.trained && v.trained < v.all);
+        kept = v;
+        known = true;
+    }
+    return kept;
+}
+
+// Stopped before the first step, wherever: nothing is left but the recipe, and the same command
+// works again.
+static void stops_before_the_first_step(void **state) {
+    int32_t first = count_verdicts().first, at[] = {3, first / 2, first};
+    rl_metrics m;
     rl_err err;
     (void)state;
     stop_after = 3;
     assert_int_equal(measure(NULL, 0, &m, &err), RL_INTERRUPTED);
-    assert_int_equal(run("stopped", NULL, 0, &err), RL_INTERRUPTED);
+    for (size_t i = 0; i < RL_COUNT(at); i++) {
+        stop_after = at[i];
+        assert_int_equal(run("stopped", NULL, 0, &err), RL_INTERRUPTED);
+        assert_non_null(strstr(err.text, "before the first step"));
+        assert_int_equal(count_files("stopped", ""), 1);
+        assert_true(holds("stopped", "recipe.effective.json"));
+    }
     stop_after = 0;
-    assert_non_null(strstr(err.text, "after step 0"));
-    snprintf(path, sizeof path, "%s/stopped/metrics.jsonl", folder);
-    assert_false(rl_fs_exists(path));
+    assert_ok(run("stopped", NULL, 0, &err));
+    assert_int_equal(run("stopped", NULL, 0, &err), RL_BAD_RECIPE);
+}
+
+// Stopped later: the steps that were done are kept, and of an evaluation all or nothing.
+static void stops_after_a_step(void **state) {
+    verdicts v = count_verdicts();
+    int32_t n_rows = 0;
+    rl_err err;
+    (void)state;
+    for (int32_t more = 0; more < 2; more++) { // in the last step, and in the last evaluation
+        const char *name = more == 0 ? "in-step" : "in-eval";
+        stop_after = v.trained + more;
+        assert_int_equal(run(name, NULL, 0, &err), RL_INTERRUPTED);
+        assert_non_null(strstr(err.text, "in the evaluation after the last step"));
+        assert_true(holds(name, "checkpoint-2/DONE") && holds(name, "plot.txt"));
+        assert_true(count_files(name, "eval_completions-") == 1);
+        n_rows = 0;
+        assert_int_equal(for_each_line(name, "metrics.jsonl", count_rows, &n_rows), 3);
+        assert_int_equal(n_rows, 1);
+        assert_int_equal(for_each_line(name, "eval.jsonl", count_rows, &n_rows), 4);
+    }
+    // In its last batch the evaluation is done nevertheless.
+    stop_after = v.all;
+    assert_ok(run("at-end", NULL, 0, &err));
+    // Nothing was due after the last step.
+    stop_after = v.trained;
+    assert_ok(run("no-end", (const char *[]){"eval.at_end=false"}, 1, &err));
+    stop_after = 1;
+    assert_int_equal(run("between",
+                         (const char *[]){"eval.every=1", "eval.at_start=false", "run.steps=4"}, 3,
+                         &err),
+                     RL_INTERRUPTED);
+    stop_after = 0;
+    assert_non_null(strstr(err.text, "after step 1 of 4; checkpoint-1 is kept"));
+    assert_true(holds("between", "checkpoint-1/DONE") && !holds("between", "eval.jsonl"));
+    assert_int_equal(count_files("between", "eval"), 0);
+}
+
+// A judge that breaks in an evaluation takes no weights with it.
+static void keeps_weights_of_a_broken_evaluation(void **state) {
+    verdicts v = count_verdicts();
+    rl_err err;
+    (void)state;
+    dies_after = v.trained;
+    assert_int_equal(run("broken-end", NULL, 0, &err), RL_IO);
+    assert_non_null(strstr(err.text, "verdicts could not be reached"));
+    assert_non_null(strstr(err.text, "broken-end/checkpoint-2'"));
+    assert_true(holds("broken-end", "checkpoint-2/DONE") && holds("broken-end", "plot.svg"));
+    assert_int_equal(count_files("broken-end", "eval_completions-"), 1);
+    // The first step's verdicts are fewer than both steps', and these fewer than an evaluation's.
+    assert_int_equal(
+        run("broken-between", (const char *[]){"eval.every=1", "run.max_unknown=0.2"}, 2, &err),
+        RL_IO);
+    assert_non_null(strstr(err.text, "broken-between/checkpoint-1'"));
+    assert_true(holds("broken-between", "checkpoint-1/DONE"));
+    // Before training there are none, and the same command works again.
+    dies_after = 1;
+    assert_int_equal(run("broken-start", (const char *[]){"run.max_unknown=0.2"}, 1, &err), RL_IO);
+    dies_after = 0;
+    assert_int_equal(count_files("broken-start", ""), 1);
+    assert_ok(run("broken-start", NULL, 0, &err));
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(files_agree),      cmocka_unit_test(at_their_times),
-        cmocka_unit_test(repeats_itself),   cmocka_unit_test(leaves_the_same_files),
-        cmocka_unit_test(takes_its_keys),   cmocka_unit_test(counts_the_unknown),
-        cmocka_unit_test(stops_when_asked),
+        cmocka_unit_test(files_agree),
+        cmocka_unit_test(at_their_times),
+        cmocka_unit_test(repeats_itself),
+        cmocka_unit_test(leaves_the_same_files),
+        cmocka_unit_test(takes_its_keys),
+        cmocka_unit_test(refuses_too_many),
+        cmocka_unit_test(leaves_no_problem_alone),
+        cmocka_unit_test(names_the_set),
+        cmocka_unit_test(counts_the_unknown),
+        cmocka_unit_test(stops_before_the_first_step),
+        cmocka_unit_test(stops_after_a_step),
+        cmocka_unit_test(keeps_weights_of_a_broken_evaluation),
     };
     return cmocka_run_group_tests_name("eval", tests, setup_folder, drop_folder);
 }

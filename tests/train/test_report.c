@@ -151,10 +151,25 @@ static void shows_time_only_where_it_is_known(void **state) {
     }
 }
 
+// Steps count for the time left whether or not they get a line.
+static void counts_steps_without_a_line(void **state) {
+    report r = {.n_steps = 10, .started = 100};
+    rl_str bar = {0};
+    (void)state;
+    for (int32_t step = 1; step <= 3; step++) {
+        report_done(&r, 100 + 10.0 * step);
+    }
+    report_bar(&r, 130, "sampling", &bar);
+    assert_string_equal(rl_str_text(&bar),
+                        "[=======>                ] step 4/10 sampling, 1m10s left");
+    rl_str_release(&bar);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_what_it_shows),
         cmocka_unit_test(shows_time_only_where_it_is_known),
+        cmocka_unit_test(counts_steps_without_a_line),
         cmocka_unit_test(shows_control_characters),
         cmocka_unit_test(shows_none_for_the_unscored),
         cmocka_unit_test(shows_all_of_a_long_answer),

@@ -109,6 +109,50 @@ static void knows_its_files(void **state) {
     rl_str_release(&lines);
 }
 
+static bool holds_run(void) {
+    rl_err err;
+    return rl_run_dir_check(in(""), false, &err) != RL_OK;
+}
+
+// A file in parts is not there before it is published, and no run.
+static void parts_appear_at_once(void **state) {
+    static const char name[] = "eval_completions-0.jsonl";
+    rl_str lines = {0};
+    rl_run_dir *dir = NULL;
+    rl_arena *arena = rl_arena_new(0);
+    char *text, **names;
+    size_t n;
+    rl_err err;
+    (void)state;
+    rl_str_append(&lines, "{}\n");
+    assert_ok(rl_run_dir_open(in(""), true, &lines, &dir, &err));
+    assert_ok(rl_run_dir_append_part(dir, name, &lines, &err));
+    assert_ok(rl_run_dir_append_part(dir, name, &lines, &err));
+    assert_false(rl_fs_exists(in(name)));
+    assert_false(holds_run());
+    rl_run_dir_close(dir); // killed here
+    assert_ok(rl_run_dir_open(in(""), false, &lines, &dir, &err));
+    assert_ok(rl_fs_list(in(""), arena, &names, &n, &err));
+    assert_int_equal(n, 1);
+    assert_ok(rl_run_dir_append_part(dir, name, &lines, &err));
+    assert_ok(rl_run_dir_drop_part(dir, name, &err));
+    assert_ok(rl_run_dir_drop_part(dir, name, &err));
+    assert_ok(rl_run_dir_append_part(dir, name, &lines, &err));
+    assert_ok(rl_run_dir_publish(dir, name, &err));
+    assert_ok(rl_fs_read(in(name), arena, &text, &n, &err));
+    assert_string_equal(text, "{}\n");
+    assert_true(holds_run());
+    assert_ok(rl_run_dir_metrics(dir, &lines, &err));
+    put("notes.txt");
+    assert_ok(rl_run_dir_forget(dir, &err));
+    assert_true(rl_fs_exists(in("notes.txt")) && rl_fs_exists(in("recipe.effective.json")));
+    assert_ok(rl_fs_remove(in("notes.txt"), &err));
+    assert_false(holds_run());
+    rl_run_dir_close(dir);
+    rl_arena_free(arena);
+    rl_str_release(&lines);
+}
+
 static void strange_files_are_never_removed(void **state) {
     rl_str recipe = {0};
     rl_run_dir *dir = NULL;
@@ -129,6 +173,7 @@ int main(void) {
         cmocka_unit_test(a_run_is_not_overwritten_unasked),
         cmocka_unit_test(one_run_at_a_time),
         cmocka_unit_test(knows_its_files),
+        cmocka_unit_test(parts_appear_at_once),
         cmocka_unit_test(strange_files_are_never_removed),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);

@@ -77,6 +77,33 @@ static void tables(void **state) {
     history_release(&h);
 }
 
+// Pass rates, losses, or both: each has its own heading.
+static void tables_of_losses(void **state) {
+    history h = {0};
+    (void)state;
+    for (int32_t step = 0; step <= 5; step += 5) {
+        rl_metrics m = {0};
+        rl_metrics_put(&m, step, "step");
+        rl_metrics_put(&m, step == 0 ? 2.5 : 1.25, "eval/loss");
+        history_add_eval(&h, "heldout", &m);
+    }
+    is_table(&h, "held-out conversations               before    after   change\n"
+                 "loss                                  2.500    1.250   -1.250\n");
+    history_release(&h);
+    for (int32_t step = 0; step <= 5; step += 5) {
+        rl_metrics m = measured(step, 0.25, 0.5, false);
+        rl_metrics_put(&m, step == 0 ? 2.5 : 1.25, "eval/loss");
+        history_add_eval(&h, "heldout", &m);
+    }
+    is_table(&h, "solved within one and two attempts   before    after   change\n"
+                 "iter-1                                0.250    0.250   +0.000\n"
+                 "iter-2                                0.500    0.500   +0.000\n"
+                 "of 1200 first attempts at 300 problems of 'heldout'\n"
+                 "held-out conversations               before    after   change\n"
+                 "loss                                  2.500    1.250   -1.250\n");
+    history_release(&h);
+}
+
 static void tables_of_one_evaluation(void **state) {
     rl_metrics m = measured(0, 0.25, 0.5, true);
     rl_str out = {0};
@@ -127,6 +154,7 @@ static void plots(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables),
+        cmocka_unit_test(tables_of_losses),
         cmocka_unit_test(tables_of_one_evaluation),
         cmocka_unit_test(plots),
     };

@@ -34,6 +34,17 @@ rl_status rl_run_dir_completions(rl_run_dir *dir, const rl_str *lines, rl_err *e
 /* The same for a file by its name. */
 rl_status rl_run_dir_append(rl_run_dir *dir, const char *name, const rl_str *lines,
                             rl_err *err) RL_MUST_USE;
+/*
+ * A file that appears whole or not at all: it grows as "<name>.part" until it is published. A
+ * folder that holds parts and the recipe alone holds no run.
+ */
+rl_status rl_run_dir_append_part(rl_run_dir *dir, const char *name, const rl_str *lines,
+                                 rl_err *err) RL_MUST_USE;
+rl_status rl_run_dir_publish(rl_run_dir *dir, const char *name, rl_err *err) RL_MUST_USE;
+rl_status rl_run_dir_drop_part(rl_run_dir *dir, const char *name,
+                               rl_err *err) RL_MUST_USE; // absent is fine
+/* Removes all that the run wrote but its recipe: the folder holds no run again. */
+rl_status rl_run_dir_forget(rl_run_dir *dir, rl_err *err) RL_MUST_USE;
 /* Writes a file of its own, such as the batch that made a loss NaN. */
 rl_status rl_run_dir_file(rl_run_dir *dir, const char *name, const rl_str *text,
                           rl_err *err) RL_MUST_USE;

@@ -24,9 +24,11 @@ rl_status rl_trainer_open(const rl_recipe *recipe, bool overwrite,
                           const volatile sig_atomic_t *stop, rl_trainer **out,
                           rl_err *err) RL_MUST_USE;
 /*
- * RL_OK when all steps are done, RL_INTERRUPTED when stopped by the user (a checkpoint of the last
- * step is written), RL_ALARM when a check of the run failed (NaN, sampler and trainer disagree),
- * other statuses when the world failed. *steps_begun counts steps, the one that failed included.
+ * RL_OK when all steps and evaluations are done, RL_INTERRUPTED when stopped by the user (with a
+ * checkpoint of the last step; before the first one the folder is left as if nothing had run; in an
+ * evaluation that is left out), RL_ALARM when a check of the run failed (NaN, sampler and trainer
+ * disagree), other statuses when the world failed. Weights are kept before they are evaluated.
+ * *steps_begun counts steps, the one that failed included.
  */
 rl_status rl_trainer_run(rl_trainer *trainer, int64_t *steps_begun, rl_err *err) RL_MUST_USE;
 /*
