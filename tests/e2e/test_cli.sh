@@ -309,9 +309,40 @@ learn 0 "eval at step 6"
 [ "$(grep -c '"loss/completion"' runs/sft/metrics.jsonl)" = 6 ] || fail "not six rows of supervised steps"
 [ "$(grep -c '^step' err)" = 2 ] || fail "'log.every' does not thin the console: $(cat err)"
 [ -e runs/sft/checkpoint-6/DONE ] || fail "no checkpoint of a supervised run"
+grep -q '^held-out conversations ' out && grep -q '^loss ' out || fail "no table of the held-out loss: $(cat out)"
+if grep -q 'solved within' out; then fail "a run without problems tells what was solved: $(cat out)"; fi
 cp runs/sft/checkpoint-6/model.safetensors first.safetensors
 expect 0 "eval at step 6" "$bin/rl-train" runs/sft/recipe.effective.json --set run.dir=again --set compute.threads=1
 cmp -s first.safetensors again/checkpoint-6/model.safetensors || fail "one thread learns something else"
+# Nothing in a data set moves the cursor of whoever looks at a dry run.
+echo '{"prompt": "add \u001b[2J\u009b", "completion": "x\u0007y"}' >hostile.jsonl
+learn 0 '\x1b[2J\u009b' --dry-run --set data.train=hostile.jsonl
+if LC_ALL=C grep -q "$(printf '[\033\007]')" out; then fail "a dry run shows control characters of a conversation"; fi
+echo '{"task_id": "a\u001b", "prompt": "b\u001b[2J", "code": "c", "test_list": ["assert f(1) == 1"]}' >hostile.jsonl
+train 0 'problem a\x1b, ' --dry-run --set data.train=hostile.jsonl
+if LC_ALL=C grep -q "$(printf '\033')" out; then fail "a dry run shows control characters of a problem"; fi
+# On a terminal the time left is known from the first step on, whether or not steps get a line.
+python3 - "$bin/rl-train" <<'PYTHON' || fail "the time left is wrong where steps get no line"
+import os, pty, re, signal, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], [sys.argv[1], "sft.json", "--set", "run.dir=bar", "--set", "run.steps=100000", "--set",
+                           "log.every=100000", "--set", "eval.at_start=false"])
+text, asked = "", False
+while True:
+    try:
+        text += os.read(terminal, 65536).decode(errors="replace")
+    except OSError:
+        break
+    if not asked and re.search(r"step 1\d/100000 \w+, ", text):
+        os.kill(pid, signal.SIGINT)
+        asked = True
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130, text[-2000:]
+bars = re.findall(r"step (\d+)/100000 \w+, (\w+) left", text)
+assert len({step for step, _ in bars}) >= 8, text[-2000:]
+assert not [bar for bar in bars if bar[1] == "0s"], bars
+PYTHON
+rm -rf bar
 learn 2 "has no 'messages'" --set "data.train=$golden/data/toy_problems.jsonl" --set run.dir=other
 learn 2 "'data.eval_loss' lies inside 'run.dir'" --set data.eval_loss=runs/sft/metrics.jsonl --overwrite
 rm -rf runs again
@@ -364,7 +395,24 @@ measure 0 "iter-2" --set "data.eval=$golden/data/toy_problems.jsonl"
 measure 0 '"eval/toy_problems/iter2_fresh":' --set "data.eval=$golden/data/toy_problems.jsonl" --set eval.controls=true --json
 [ "$(wc -l <out)" = 1 ] || fail "eval --json prints more than one object"
 measure 2 "'data.eval' is empty"
+measure 2 "'model.init' is random" --set "data.eval=$golden/data/toy_problems.jsonl" --set model.init=random
 measure 2 "does not belong to eval" --overwrite
+
+# Ctrl-C in the first evaluation leaves nothing, and the same command works again.
+"$bin/rl-train" toy.json --set run.dir=early --set "data.eval=$golden/data/toy_problems.jsonl" --set eval.samples=200 \
+  --set eval.batch=1 >out 2>err &
+pid=$!
+for _ in $(seq 600); do
+  [ -s early/eval_completions-0.jsonl.part ] && break
+  sleep 0.05
+done
+kill -INT "$pid"
+wait "$pid"
+code=$?
+[ "$code" = 130 ] || fail "exit code $code after Ctrl-C in an evaluation, not 130: $(tail -3 err)"
+grep -q "before the first step" err || fail "does not say where it was stopped: $(tail -3 err)"
+[ "$(ls early)" = recipe.effective.json ] || fail "Ctrl-C in the first evaluation left $(ls early)"
+train 0 "checkpoint" --set run.dir=early --set "data.eval=$golden/data/toy_problems.jsonl" --set eval.samples=2
 
 # Ctrl-C ends after the step, with a checkpoint.
 "$bin/rl-train" toy.json --set run.dir=stopped --set run.steps=100000 >out 2>err &
