@@ -1,10 +1,12 @@
 #include "cli/args.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "rl/core/str.h"
+#include "rl/train/recipe.h"
 
 const char *args_usage(void) {
     return "usage: rl-train RECIPE [--set SECTION.KEY=VALUE]... [--dry-run] [--overwrite]\n"
@@ -129,6 +131,13 @@ static const option *find(const char *text, size_t len) {
 
 static rl_status unknown(const char *arg, rl_err *err) {
     const char *names[N_OPTIONS], *near;
+    char name[64], place[128];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(arg, "="), arg);
+    if (rl_text_starts(name, "--") && rl_recipe_place(name + 2, place, sizeof place)) {
+        return rl_fail(err, RL_BAD_RECIPE,
+                       "unknown option '%s'; a recipe's key is set so: --set %s=VALUE", name,
+                       place);
+    }
     for (size_t i = 0; i < N_OPTIONS; i++) {
         names[i] = options[i].name;
     }

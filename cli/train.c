@@ -30,11 +30,11 @@ static int run(const rl_recipe *recipe, const args *a) {
         status = rl_trainer_dry_run(recipe, a->overwrite, stdout, &err);
     } else {
         const volatile sig_atomic_t *stop = watch_interrupt(stopping);
-        if (recipe->why[0] != '\0') {
-            rl_log(RL_LOG_INFO, "%s", recipe->why);
-        }
         status = rl_trainer_open(recipe, a->overwrite, stop, &trainer, &err);
         if (status == RL_OK) {
+            if (recipe->why[0] != '\0') {
+                rl_log(RL_LOG_INFO, "%s", recipe->why);
+            }
             status = rl_trainer_run(trainer, &steps, &err);
         }
         if (trainer != NULL && (status == RL_OK || status == RL_INTERRUPTED)) {

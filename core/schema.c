@@ -273,6 +273,7 @@ static void add_unknown(const char *path, const rl_section *section, const char 
                         const char *name, rl_errors *errors) {
     size_t n = 0, n_elsewhere = 0;
     const char **candidate, *nearest, *last = strrchr(name, '.');
+    char hint[256];
     while (elsewhere != NULL && elsewhere[n_elsewhere] != NULL) {
         n_elsewhere++;
     }
@@ -284,7 +285,9 @@ static void add_unknown(const char *path, const rl_section *section, const char 
         candidate[n++] = elsewhere[i];
     }
     nearest = rl_text_nearest(last != NULL ? last + 1 : name, candidate, n);
-    if (nearest != NULL) {
+    if (errors->hint != NULL && errors->hint(name, hint, sizeof hint) != NULL) {
+        rl_errors_add(errors, "unknown key '%s.%.80s'; %s", path, name, hint);
+    } else if (nearest != NULL) {
         char meant[256];
         snprintf(meant, sizeof meant, "%s.%s", path, nearest);
         rl_errors_add(errors, "unknown key '%s.%.80s'; did you mean '%s'?", path, name, nearest);

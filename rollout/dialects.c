@@ -288,6 +288,11 @@ rl_status rl_dialect_read(const rl_json *record, int64_t line, const char *syste
     if (present(record, "prompt")) {
         return read_prompt(record, system, arena, out, err);
     }
+    if (present(record, "messages")) {
+        return rl_fail(err, RL_IO,
+                       "has 'messages', a conversation to learn from, which algo 'sft' takes; "
+                       "other algos and 'data.eval' want problems, with a 'prompt'");
+    }
     return rl_fail(err, RL_IO,
                    "has no 'prompt', nor the keys of MBPP ('text', 'test_list') or HumanEval "
                    "('prompt', 'entry_point', 'test')");

@@ -50,8 +50,42 @@ static rl_json_doc *text_value(const char *text) {
     return doc;
 }
 
+// The hint holds the entries as they are, so that an edited one loses nothing of them.
+static void add_part_of_rewards(const char *set, const rl_json *rewards, rl_errors *errors) {
+    rl_str now = {0};
+    if (rl_json_type_of(rewards) == RL_JSON_LIST) {
+        rl_json_print(rewards, &now);
+    } else {
+        rl_str_append(&now, "[{\"name\": \"code_tests\"}]");
+    }
+    rl_errors_add(errors,
+                  "--set '%s' names a part of 'rewards', which is a list; edit it and set all of "
+                  "it: --set 'rewards=%s'",
+                  set, rl_str_text(&now));
+    rl_str_release(&now);
+}
+
+// A value for what is no "section.key".
+static void add_no_key(const char *set, const char *name, rl_errors *errors) {
+    char place[128];
+    for (size_t i = 0; recipe_names[i] != NULL; i++) {
+        if (strcmp(recipe_names[i], name) == 0) {
+            rl_errors_add(errors,
+                          "--set '%s' names a whole section; use section.key=value, or JSON", set);
+            return;
+        }
+    }
+    if (recipe_foreign_hint(name, place, sizeof place) != NULL) {
+        rl_errors_add(errors, "--set '%s' names no key; %s", set, place);
+    } else if (rl_recipe_place(name, place, sizeof place)) {
+        rl_errors_add(errors, "--set '%s' names no section; did you mean '%s'?", set, place);
+    } else {
+        rl_errors_add(errors, "--set '%s' is not of the form section.key=value", set);
+    }
+}
+
 // "section.key=value" up to its value; false when it names no place that a value could be put.
-static bool read_place(const char *set, assignment *out, rl_errors *errors) {
+static bool read_place(const char *set, const rl_json *root, assignment *out, rl_errors *errors) {
     const char *equals = strchr(set, '='), *dot = strchr(set, '.');
     if (equals == NULL || equals == set) {
         rl_errors_add(errors, "--set '%s' is not of the form section.key=value", set);
@@ -64,10 +98,7 @@ static bool read_place(const char *set, assignment *out, rl_errors *errors) {
         out->key = rl_strndup(dot + 1, (size_t)(equals - dot - 1));
     }
     if (rl_text_starts(set, "rewards.") || rl_text_starts(set, "rewards[")) {
-        rl_errors_add(errors,
-                      "--set '%s' names a part of 'rewards', which is a list; set all of it: "
-                      "rewards=[{\"name\": \"code_tests\"}]",
-                      set);
+        add_part_of_rewards(set, rl_json_get(root, "rewards"), errors);
         return false;
     }
     if (out->key != NULL && strcmp(out->section, "why") == 0) {
@@ -78,10 +109,11 @@ static bool read_place(const char *set, assignment *out, rl_errors *errors) {
     return true;
 }
 
-static bool read_assignment(const char *set, assignment *out, rl_errors *errors) {
+static bool read_assignment(const char *set, const rl_json *root, assignment *out,
+                            rl_errors *errors) {
     const char *value;
     bool text;
-    if (!read_place(set, out, errors)) {
+    if (!read_place(set, root, out, errors)) {
         return false;
     }
     value = strchr(set, '=') + 1;
@@ -95,8 +127,7 @@ static bool read_assignment(const char *set, assignment *out, rl_errors *errors)
         return true;
     }
     if (out->key == NULL && !text) {
-        rl_errors_add(errors, "--set '%s' names a whole section; use section.key=value, or JSON",
-                      set);
+        add_no_key(set, out->section, errors);
         return false;
     }
     if (out->key != NULL && is_path_key(out->section, out->key) && value[0] != '\0') {
@@ -207,7 +238,7 @@ void recipe_overlay(const rl_json *root, const char *folder, const char *const *
     size_t n = 0;
     for (size_t i = 0; i < n_set; i++) {
         a[n] = (assignment){0};
-        if (read_assignment(set[i], &a[n], errors)) {
+        if (read_assignment(set[i], root, &a[n], errors)) {
             n++;
         } else {
             refuse(&a[n], errors);

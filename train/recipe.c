@@ -23,6 +23,7 @@ static void check_names(const rl_json *root, rl_errors *errors) {
     }
     for (const rl_json *s = rl_json_first(root); s != NULL; s = rl_json_next(s)) {
         const char *name = rl_json_key(s), *near;
+        char hint[256];
         bool known = false;
         for (size_t i = 0; i < n; i++) {
             known = known || strcmp(recipe_names[i], name) == 0;
@@ -31,7 +32,9 @@ static void check_names(const rl_json *root, rl_errors *errors) {
             continue;
         }
         near = rl_text_nearest(name, recipe_names, n);
-        if (near != NULL) {
+        if (recipe_foreign_hint(name, hint, sizeof hint) != NULL) {
+            rl_errors_add(errors, "unknown section '%s'; %s", name, hint);
+        } else if (near != NULL) {
             rl_errors_add(errors, "unknown section '%s'; did you mean '%s'?", name, near);
             rl_errors_refuse(errors, near);
         } else {
@@ -210,6 +213,7 @@ rl_status rl_recipe_load(const char *path, const char *const *set, size_t n_set,
     rl_str text = {0};
     rl_err err;
     *out = (rl_recipe){.arena = rl_arena_new(0)};
+    errors->hint = recipe_foreign_hint;
     if (rl_json_read(path, &written, &err) != RL_OK) {
         rl_errors_add(errors, "%s", err.text);
     } else if (rl_json_type_of(rl_json_root(written)) != RL_JSON_OBJECT) {

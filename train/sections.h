@@ -25,4 +25,7 @@ extern const char *const recipe_path_keys[];
  * none. */
 const rl_key *recipe_key_find(const char *section, const char *key);
 
+/* A clause that tells where TRL's or transformers' name belongs, or NULL. Fits rl_errors.hint. */
+const char *recipe_foreign_hint(const char *name, char *out, size_t out_size);
+
 #endif

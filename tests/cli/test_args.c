@@ -54,6 +54,8 @@ static const args_case cases[] = {
     {{"-h"}, RL_OK, NULL, COMMAND_HELP, NULL, 0},
     {{"--help-recipe", "--markdown"}, RL_OK, NULL, COMMAND_HELP_RECIPE, NULL, 0},
     {{NULL}, RL_BAD_RECIPE, "no recipe given", 0, NULL, 0},
+    {{"r.json", "--steps", "5"}, RL_BAD_RECIPE, "so: --set run.steps=VALUE", 0, NULL, 0},
+    {{"r.json", "--learning-rate=1"}, RL_BAD_RECIPE, "--set optim.lr=VALUE", 0, NULL, 0},
     {{"r.json", "--dryrun"}, RL_BAD_RECIPE, "did you mean '--dry-run'?", 0, NULL, 0},
     {{"r.json", "--set"}, RL_BAD_RECIPE, "wants a value", 0, NULL, 0},
     {{"r.json", "s.json"}, RL_BAD_RECIPE, "one argument too many", 0, NULL, 0},

@@ -146,6 +146,8 @@ static void test_bad_lines(void **state) {
         {"{\"prompt\": \"a\"}\n\n{\"prompt\": \"b\"", "'p.jsonl', line 3"},
         {"{\"prompt\": \"a\", \"prompt\": \"b\"}", "'p.jsonl', line 1"},
         {"[1]", "line 1: is a list, not an object"},
+        {"{\"messages\": []}", "line 1: has 'messages', a conversation to learn from, which algo "
+                               "'sft' takes"},
         {"{\"question\": \"a\"}", "line 1: has no 'prompt', nor the keys of MBPP"},
         {"{\"prompt\": null}", "has no 'prompt'"},
         {"{\"prompt\": 3}", "'prompt' is a number, not text"},

@@ -178,6 +178,28 @@ static const bad_case bad[] = {
     {GOOD, "run.steps.more=2", 1, {"unknown key 'run.steps.more'"}},
     {"{" MODEL "," DATA "," REWARDS "," ALGO ", \"run\": 7}", "run.steps=3", 1, {"'run' wants"}},
     {"{" MODEL "," DATA "," REWARDS "," ALGO ", \"why\": 7}", NULL, 1, {"'why' is a number"}},
+    {GOOD, "rewards.0.feedback_tests=3", 1, {"'rewards=[{\"name\":", "code_tests"}},
+    {"{" MODEL "," DATA "," ALGO
+     ", \"rewards\": [{\"name\": \"code_tests\", \"code\": \"block_or_all\"}]}",
+     "rewards.0.feedback_tests=3",
+     1,
+     {"edit it and set all of it", "\"block_or_all\"}]'"}},
+    // Names of TRL and transformers, and keys without their section.
+    {GOOD, "num_generations=4", 1, {"TRL's 'num_generations' is 'rollout.group_size' here"}},
+    {GOOD, "algo.num_generations=4", 1, {"'algo.num_generations'; TRL's", "'rollout.group_size'"}},
+    {GOOD, "optim.learning_rate=1", 1, {"TRL's 'learning_rate' is 'optim.lr' here"}},
+    {GOOD, "rollout.max_completion_length=1", 1, {"'rollout.max_new_tokens' here"}},
+    {GOOD, "run.max_steps=1", 1, {"TRL's 'max_steps' is 'run.steps' here"}},
+    {GOOD, "algo.temperature=1", 1, {"'algo.temperature'; the key is 'rollout.temperature'"}},
+    {GOOD, "algo.num_iterations=2", 1, {"a batch feeds one update"}},
+    {GOOD, "run.per_device_train_batch_size=2", 1, {"'rollout.prompts' times"}},
+    {"{" MODEL "," DATA "," REWARDS "," ALGO ", \"max_steps\": 7}",
+     NULL,
+     1,
+     {"unknown section 'max_steps'; TRL's"}},
+    {GOOD, "steps=5", 1, {"names no section; did you mean 'run.steps'?"}},
+    {GOOD, "nonesuch=5", 1, {"is not of the form section.key=value"}},
+    {GOOD, "optim=5", 1, {"names a whole section"}},
     // Sentences name the path that the user writes.
     {GOOD, "algo.espilon=1", 1, {"unknown key 'algo.espilon'; did you mean 'epsilon'?"}},
     {GOOD, "algo.std=x", 1, {"'algo.std' is 'x'"}},
@@ -218,6 +240,27 @@ static void mistakes_are_told_together(void **state) {
         }
         rl_errors_release(&errors);
     }
+}
+
+// Every place that a foreign name is sent to exists.
+static void bare_names_have_a_place(void **state) {
+    static const char *const names[] = {"num_generations", "learning-rate", "max_completion_length",
+                                        "max_steps",       "save_steps",    "logging_steps",
+                                        "adam_beta2",      "eval_steps",    "max_prompt_length",
+                                        "output_dir",      "lora_alpha",    "lora_r",
+                                        "loss_type",       "steps",         "wall-ms"};
+    char place[128], *dot;
+    (void)state;
+    for (size_t i = 0; i < RL_COUNT(names); i++) {
+        assert_true(rl_recipe_place(names[i], place, sizeof place));
+        dot = strchr(place, '.');
+        assert_non_null(dot);
+        *dot = '\0';
+        if (recipe_key_find(place, dot + 1) == NULL) {
+            fail_msg("'%s' is sent to '%s.%s', which is no key", names[i], place, dot + 1);
+        }
+    }
+    assert_false(rl_recipe_place("nonesuch", place, sizeof place));
 }
 
 static void paths_and_assignments(void **state) {
@@ -478,6 +521,7 @@ static void tables_are_whole(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mistakes_are_told_together),
+        cmocka_unit_test(bare_names_have_a_place),
         cmocka_unit_test(paths_and_assignments),
         cmocka_unit_test(effective_recipe_is_a_recipe),
         cmocka_unit_test(shipped_recipes_load),

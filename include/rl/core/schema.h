@@ -83,6 +83,9 @@ typedef struct rl_errors {
     rl_str text; // one sentence a line
     int32_t count;
     rl_str refused; // paths of values that were not taken, each after a newline
+    // What an unknown key may mean, written to out as a clause; NULL where it is not known. May be
+    // NULL itself.
+    const char *(*hint)(const char *name, char *out, size_t out_size);
 } rl_errors;
 void rl_errors_add(rl_errors *errors, const char *fmt, ...) RL_PRINTF(2, 3);
 void rl_errors_release(rl_errors *errors);

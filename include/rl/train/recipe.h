@@ -92,6 +92,10 @@ void rl_recipe_release(rl_recipe *recipe);
 /* The recipe with every key and its value, as indented JSON that loads to the same recipe. */
 void rl_recipe_print(const rl_recipe *recipe, rl_str *out);
 
+/* The "section.key" that a bare name, ours or TRL's, is likely to mean; '-' counts as '_'. False
+ * when there is none. */
+bool rl_recipe_place(const char *name, char *out, size_t out_size);
+
 /* All keys: for a terminal, and as the page docs/recipe.md. */
 void rl_recipe_help(FILE *to);
 void rl_recipe_markdown(FILE *to);
