@@ -112,7 +112,8 @@ static void says_what_it_is(void **state) {
         }
         assert_true(be->supports(be, "attention_back", RL_DTYPE_F32));
         assert_true(be->supports(be, "linear", RL_DTYPE_F32));
-        assert_false(be->supports(be, "linear", RL_DTYPE_BF16));
+        assert_true(be->supports(be, "linear", RL_DTYPE_BF16));
+        assert_false(be->supports(be, "attention", RL_DTYPE_BF16));
         assert_false(be->supports(be, "convolution", RL_DTYPE_F32));
         rl_cpu_close(be);
     }
