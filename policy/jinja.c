@@ -9,6 +9,8 @@
 const rl_jinja_limits rl_jinja_default_limits = {
     .steps = 50000000, .bytes = (int64_t)1 << 28, .output = (size_t)64 << 20, .depth = 1200};
 
+enum { STEPS_TO_MEASURE = 256 };
+
 rl_status rl_jinja_fail(rl_jinja_run *run, const char *fmt, ...) {
     char what[384];
     va_list args;
@@ -29,17 +31,29 @@ rl_status rl_jinja_fail_undefined(rl_jinja_run *run, const rl_jinja_value *value
                                                  len, missing.name);
 }
 
+static rl_status too_large(rl_jinja_run *run) {
+    return rl_jinja_fail(run, "needs over %lld bytes of memory", (long long)run->limits->bytes);
+}
+
+// Whatever was made, charged or not, lies in the arena.
+static rl_status measure(rl_jinja_run *run) {
+    int64_t used = (int64_t)(rl_arena_used(run->arena) - run->before);
+    run->bytes = used > run->bytes ? used : run->bytes;
+    return run->bytes > run->limits->bytes ? too_large(run) : RL_OK;
+}
+
 rl_status rl_jinja_step(rl_jinja_run *run, size_t n) {
     if (n > (uint64_t)(run->limits->steps - run->steps)) {
         return rl_jinja_fail(run, "takes over %lld steps", (long long)run->limits->steps);
     }
+    int64_t before = run->steps;
     run->steps += (int64_t)n;
-    return RL_OK;
+    return before / STEPS_TO_MEASURE == run->steps / STEPS_TO_MEASURE ? RL_OK : measure(run);
 }
 
 rl_status rl_jinja_charge(rl_jinja_run *run, size_t bytes) {
     if (bytes > (uint64_t)(run->limits->bytes - run->bytes)) {
-        return rl_jinja_fail(run, "needs over %lld bytes of memory", (long long)run->limits->bytes);
+        return too_large(run);
     }
     run->bytes += (int64_t)bytes;
     return rl_jinja_step(run, bytes / 256);
@@ -125,6 +139,7 @@ rl_status rl_jinja_render(const rl_jinja *jinja, const rl_jinja_var *var, size_t
                         .limits = limits,
                         .now = now,
                         .arena = arena,
+                        .before = rl_arena_used(arena),
                         .err = err,
                         .line = 1,
                         .out = &text,

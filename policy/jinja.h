@@ -5,8 +5,8 @@
  * From source to text: jinja_lex.c cuts the source into tokens, jinja_parse.c and jinja_expr.c make
  * a tree of nodes (jinja_ast.h) of them once, and rl_jinja_render walks it for each conversation:
  * jinja_exec.c runs statements, jinja_eval.c expressions, jinja_call.c calls; filters, tests and
- * methods are tables of functions (jinja_func.h). Nothing a template does reaches a file, a clock
- * or the network, and every rendering is bounded.
+ * methods are tables of functions (jinja_run.h). Nothing a template does reaches a file, a clock
+ * or the network, and every rendering is bounded: work is charged before it is done.
  *
  * Every byte carries a mark that says where it came from: 0 for the template's own, else what the
  * caller gave the value. Marks follow bytes through all operations, so that whoever encodes the

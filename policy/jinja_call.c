@@ -28,9 +28,12 @@ rl_status rl_jinja_eval_args(rl_jinja_run *run, const node *args, rl_jinja_args 
     if (n == 0) {
         return RL_OK;
     }
+    status = rl_jinja_charge(run, n * (sizeof(value) + sizeof(rl_jinja_keyword)));
+    if (status != RL_OK) {
+        return status;
+    }
     value *list = rl_arena_alloc(run->arena, n, sizeof *list);
     rl_jinja_keyword *keyword = rl_arena_alloc(run->arena, n, sizeof *keyword);
-    status = rl_jinja_charge(run, n * (sizeof *list + sizeof *keyword));
     for (const node *arg = args; arg != NULL && status == RL_OK; arg = arg->next) {
         value v;
         status = rl_jinja_eval(run, arg->a, &v);
@@ -89,13 +92,36 @@ static rl_status place_args(rl_jinja_run *run, const rl_jinja_func *func, const 
     return RL_OK;
 }
 
+static size_t text_steps(const value *v) {
+    return v->type == RL_JINJA_TEXT ? v->as.text.len / RL_JINJA_STEP_BYTES : 0;
+}
+
+static rl_status charge_texts(rl_jinja_run *run, const value *self, const rl_jinja_args *in) {
+    size_t steps = text_steps(self);
+    for (size_t i = 0; i < in->n; i++) {
+        steps += text_steps(&in->arg[i]);
+    }
+    for (size_t i = 0; i < in->n_keywords; i++) {
+        steps += text_steps(&in->keyword[i].value);
+    }
+    return rl_jinja_step(run, steps);
+}
+
 rl_status rl_jinja_call_func(rl_jinja_run *run, const rl_jinja_func *func, const value *self,
                              const rl_jinja_args *in, value *out) {
     value placed[MAX_PARAMS + 1];
     rl_jinja_args args = {.arg = placed};
     *out = rl_jinja_none();
     placed[0] = self != NULL ? *self : rl_jinja_none();
+    rl_status status = charge_texts(run, &placed[0], in);
+    if (status != RL_OK) {
+        return status;
+    }
     if (strcmp(func->params, "*") == 0) {
+        status = rl_jinja_charge(run, (in->n + 1) * sizeof(value));
+        if (status != RL_OK) {
+            return status;
+        }
         value *all = rl_arena_alloc(run->arena, in->n + 1, sizeof *all);
         all[0] = placed[0];
         if (in->n > 0) {
@@ -104,7 +130,7 @@ rl_status rl_jinja_call_func(rl_jinja_run *run, const rl_jinja_func *func, const
         args = (rl_jinja_args){all, in->n + 1, in->keyword, in->n_keywords};
         return func->call(run, &args, out);
     }
-    rl_status status = place_args(run, func, in, placed + 1, &args.n);
+    status = place_args(run, func, in, placed + 1, &args.n);
     args.n++;
     return status == RL_OK ? func->call(run, &args, out) : status;
 }

@@ -41,7 +41,7 @@ static rl_status eval_list(rl_jinja_run *run, const node *n, rl_jinja_list_kind 
 }
 
 static rl_status eval_dict(rl_jinja_run *run, const node *n, value *out) {
-    value dict = rl_jinja_new_dict(run->arena, 4);
+    value dict = rl_jinja_new_dict(run->arena, 0);
     rl_status status = RL_OK;
     for (const node *item = n->list; item != NULL && status == RL_OK; item = item->next->next) {
         value key, v;
@@ -53,12 +53,19 @@ static rl_status eval_dict(rl_jinja_run *run, const node *n, value *out) {
             status = rl_jinja_fail(run, "a %s cannot be a key", rl_jinja_type_name(&key));
         }
         if (status == RL_OK) {
-            rl_jinja_put(run->arena, dict, key, v);
-            status = rl_jinja_charge(run, sizeof(rl_jinja_entry));
+            status = rl_jinja_store(run, dict, key, v);
         }
     }
     *out = dict;
     return status;
+}
+
+static rl_status eval_attribute(rl_jinja_run *run, const node *n, value *out) {
+    value object;
+    rl_status status = rl_jinja_eval(run, n->a, &object);
+    run->line = n->line;
+    return status == RL_OK ? rl_jinja_get_attribute(run, &object, n->constant.as.text, out)
+                           : status;
 }
 
 static rl_status eval_item(rl_jinja_run *run, const node *n, value *out) {
@@ -184,8 +191,17 @@ static rl_status eval_choice(rl_jinja_run *run, const node *n, value *out) {
     return RL_OK;
 }
 
+static rl_status eval_logic(rl_jinja_run *run, const node *n, value *out) {
+    rl_status status = rl_jinja_eval(run, n->a, out);
+    if (status == RL_OK && n->kind == RL_JINJA_NOT) {
+        *out = rl_jinja_bool(!rl_jinja_is_true(out));
+    } else if (status == RL_OK && rl_jinja_is_true(out) == (n->kind == RL_JINJA_AND)) {
+        status = rl_jinja_eval(run, n->b, out);
+    }
+    return status;
+}
+
 static rl_status eval_kind(rl_jinja_run *run, const node *n, value *out) {
-    rl_status status;
     switch (n->kind) {
     case RL_JINJA_CONSTANT:
         *out = n->constant;
@@ -201,13 +217,8 @@ static rl_status eval_kind(rl_jinja_run *run, const node *n, value *out) {
         return eval_list(run, n, RL_JINJA_IS_LIST, out);
     case RL_JINJA_DICT_OF:
         return eval_dict(run, n, out);
-    case RL_JINJA_ATTRIBUTE: {
-        value object;
-        status = rl_jinja_eval(run, n->a, &object);
-        run->line = n->line;
-        return status == RL_OK ? rl_jinja_get_attribute(run, &object, n->constant.as.text, out)
-                               : status;
-    }
+    case RL_JINJA_ATTRIBUTE:
+        return eval_attribute(run, n, out);
     case RL_JINJA_ITEM:
         return eval_item(run, n, out);
     case RL_JINJA_SLICE:
@@ -223,14 +234,8 @@ static rl_status eval_kind(rl_jinja_run *run, const node *n, value *out) {
         return eval_binary(run, n, out);
     case RL_JINJA_AND:
     case RL_JINJA_OR:
-        status = rl_jinja_eval(run, n->a, out);
-        return status == RL_OK && rl_jinja_is_true(out) == (n->kind == RL_JINJA_AND)
-                   ? rl_jinja_eval(run, n->b, out)
-                   : status;
     case RL_JINJA_NOT:
-        status = rl_jinja_eval(run, n->a, out);
-        *out = rl_jinja_bool(status == RL_OK && !rl_jinja_is_true(out));
-        return status;
+        return eval_logic(run, n, out);
     case RL_JINJA_NEGATIVE:
     case RL_JINJA_POSITIVE:
         return eval_sign(run, n, out);

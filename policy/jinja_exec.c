@@ -42,13 +42,7 @@ static rl_status assign_attribute(rl_jinja_run *run, const node *target, const v
     if (status == RL_OK && object.type != RL_JINJA_NAMESPACE) {
         status = rl_jinja_fail(run, "cannot assign an attribute of what is no namespace");
     }
-    if (status == RL_OK) {
-        status = rl_jinja_charge(run, sizeof(rl_jinja_entry));
-    }
-    if (status == RL_OK) {
-        rl_jinja_put(run->arena, object, target->constant, *v);
-    }
-    return status;
+    return status == RL_OK ? rl_jinja_store(run, object, target->constant, *v) : status;
 }
 
 static rl_status assign(rl_jinja_run *run, const node *target, const value *v) {

@@ -210,6 +210,24 @@ static double rounded(double x, int digits) {
     return strtod(decimal, NULL);
 }
 
+// To a multiple of 10 to the power of `zeros`, halves to the even one: as Python, without loss.
+static rl_status round_integer(rl_jinja_run *run, int64_t x, int zeros, value *out) {
+    uint64_t size = x < 0 ? 0 - (uint64_t)x : (uint64_t)x, unit = 1, rest;
+    for (int i = 0; i < zeros && i < 19; i++) {
+        unit *= 10;
+    }
+    rest = zeros < 20 ? size % unit : size;
+    size -= rest;
+    if (zeros < 20 && (rest > unit - rest || (rest == unit - rest && size / unit % 2 == 1))) {
+        size += unit;
+    }
+    if (size > (uint64_t)INT64_MAX) {
+        return rl_jinja_fail(run, "an integer is too large; 64 bits are covered");
+    }
+    *out = rl_jinja_int(x < 0 ? -(int64_t)size : (int64_t)size);
+    return RL_OK;
+}
+
 static rl_status filter_round(rl_jinja_run *run, const rl_jinja_args *in, value *out) {
     int64_t digits;
     text method = {"common", 6, NULL};
@@ -231,11 +249,13 @@ static rl_status filter_round(rl_jinja_run *run, const rl_jinja_args *in, value 
                : v->type == RL_JINJA_INT ? (double)v->as.integer
                                          : (double)v->as.truth;
     double unit = pow(10, (double)digits);
-    if (rl_jinja_text_is(method, "common")) {
+    if (rl_jinja_text_is(method, "common") && v->type != RL_JINJA_FLOAT && digits < 0) {
+        int64_t whole = v->type == RL_JINJA_INT ? v->as.integer : (int64_t)v->as.truth;
+        status = round_integer(run, whole, (int)-digits, out);
+    } else if (rl_jinja_text_is(method, "common")) {
         // round() of an integer stays one.
-        *out = v->type != RL_JINJA_FLOAT && digits >= 0 ? *v
-               : v->type != RL_JINJA_FLOAT ? rl_jinja_int((int64_t)rounded(x, (int)digits))
-                                           : rl_jinja_real(rounded(x, (int)digits));
+        *out =
+            v->type != RL_JINJA_FLOAT && digits >= 0 ? *v : rl_jinja_real(rounded(x, (int)digits));
     } else if (rl_jinja_text_is(method, "ceil") || rl_jinja_text_is(method, "floor")) {
         bool up = rl_jinja_text_is(method, "ceil");
         *out = rl_jinja_real((up ? ceil(x * unit) : floor(x * unit)) / unit);

@@ -160,7 +160,7 @@ static rl_status filter_length(rl_jinja_run *run, const rl_jinja_args *in, value
     const value *v = &in->arg[0];
     if (v->type == RL_JINJA_TEXT) {
         *out = rl_jinja_int((int64_t)rl_jinja_chars(v->as.text));
-        return rl_jinja_step(run, v->as.text.len / 256);
+        return RL_OK;
     }
     if (v->type == RL_JINJA_LIST && v->as.list->kind != RL_JINJA_IS_LAZY) {
         *out = rl_jinja_int((int64_t)v->as.list->n);
@@ -298,13 +298,12 @@ static rl_status filter_unique(rl_jinja_run *run, const rl_jinja_args *in, value
         bool known = false;
         status = sort_key(run, &items->item[i], &in->arg[2], folds, &key);
         for (size_t k = 0; status == RL_OK && !known && k < seen.as.list->n; k++) {
-            known = rl_jinja_equal(&seen.as.list->item[k], &key);
+            status = rl_jinja_equal(run, &seen.as.list->item[k], &key, &known);
         }
         if (status == RL_OK && !known) {
             rl_jinja_push(run->arena, seen, key);
             rl_jinja_push(run->arena, *out, items->item[i]);
         }
-        status = status == RL_OK ? rl_jinja_step(run, 1 + seen.as.list->n / 4) : status;
     }
     return status;
 }

@@ -45,17 +45,16 @@ static rl_status make_dict(rl_jinja_run *run, const rl_jinja_args *in, value *ou
     if (in->n > 2 || (in->n == 2 && in->arg[1].type != RL_JINJA_DICT)) {
         return rl_jinja_fail(run, "dict and namespace take one dict and keywords");
     }
-    rl_status status = rl_jinja_charge(run, in->n_keywords * sizeof(rl_jinja_entry));
-    if (status == RL_OK && in->n == 2) {
+    rl_status status = RL_OK;
+    if (in->n == 2) {
         const rl_jinja_dict *from = in->arg[1].as.dict;
-        status = rl_jinja_charge(run, from->n * sizeof *from->entry);
         for (size_t i = 0; i < from->n && status == RL_OK; i++) {
-            rl_jinja_put(run->arena, *out, from->entry[i].key, from->entry[i].value);
-            status = rl_jinja_step(run, i / 8);
+            status = rl_jinja_store(run, *out, from->entry[i].key, from->entry[i].value);
         }
     }
     for (size_t i = 0; i < in->n_keywords && status == RL_OK; i++) {
-        rl_jinja_put(run->arena, *out, rl_jinja_of_text(in->keyword[i].name), in->keyword[i].value);
+        status =
+            rl_jinja_store(run, *out, rl_jinja_of_text(in->keyword[i].name), in->keyword[i].value);
     }
     return status;
 }

@@ -5,11 +5,12 @@ typedef rl_jinja_value value;
 typedef rl_jinja_text text;
 
 static rl_status dict_get(rl_jinja_run *run, const rl_jinja_args *in, value *out) {
-    const value *found = rl_jinja_find(in->arg[0].as.dict, &in->arg[1]);
+    const value *found;
+    rl_status status = rl_jinja_look_up(run, in->arg[0].as.dict, &in->arg[1], &found);
     *out = found != NULL                        ? *found
            : in->arg[2].type == RL_JINJA_ABSENT ? rl_jinja_none()
                                                 : in->arg[2];
-    return rl_jinja_step(run, in->arg[0].as.dict->n / 16);
+    return status;
 }
 
 static rl_status dict_view(rl_jinja_run *run, const rl_jinja_args *in, bool keys, bool values,
@@ -50,9 +51,11 @@ static rl_status dict_copy(rl_jinja_run *run, const rl_jinja_args *in, value *ou
 static rl_status list_index(rl_jinja_run *run, const rl_jinja_args *in, value *out) {
     const rl_jinja_list *list = in->arg[0].as.list;
     for (size_t i = 0; i < list->n; i++) {
-        if (rl_jinja_equal(&list->item[i], &in->arg[1])) {
+        bool same;
+        rl_status status = rl_jinja_equal(run, &list->item[i], &in->arg[1], &same);
+        if (status != RL_OK || same) {
             *out = rl_jinja_int((int64_t)i);
-            return rl_jinja_step(run, i / 4);
+            return status;
         }
     }
     return rl_jinja_fail(run, "'index' does not find its item");
@@ -61,11 +64,14 @@ static rl_status list_index(rl_jinja_run *run, const rl_jinja_args *in, value *o
 static rl_status list_count(rl_jinja_run *run, const rl_jinja_args *in, value *out) {
     const rl_jinja_list *list = in->arg[0].as.list;
     int64_t n = 0;
-    for (size_t i = 0; i < list->n; i++) {
-        n += rl_jinja_equal(&list->item[i], &in->arg[1]);
+    rl_status status = RL_OK;
+    for (size_t i = 0; i < list->n && status == RL_OK; i++) {
+        bool same;
+        status = rl_jinja_equal(run, &list->item[i], &in->arg[1], &same);
+        n += same;
     }
     *out = rl_jinja_int(n);
-    return rl_jinja_step(run, list->n / 4);
+    return status;
 }
 
 // What would change a value is refused, as the immutable sandbox does.

@@ -219,12 +219,21 @@ static rl_status ordered(rl_jinja_run *run, rl_jinja_op op, const value *a, cons
                     ? (x > y) - (x < y)
                     : (integer_of(a) > integer_of(b)) - (integer_of(a) < integer_of(b));
     } else if (a->type == RL_JINJA_TEXT && b->type == RL_JINJA_TEXT) {
+        size_t most = a->as.text.len < b->as.text.len ? a->as.text.len : b->as.text.len;
+        rl_status status = rl_jinja_step(run, most / RL_JINJA_STEP_BYTES);
+        if (status != RL_OK) {
+            return status;
+        }
         order = order_texts(a->as.text, b->as.text);
     } else if (is_plain_list(a) && is_plain_list(b) && a->as.list->kind == b->as.list->kind) {
         const rl_jinja_list *x = a->as.list, *y = b->as.list;
         for (size_t i = 0; i < x->n && i < y->n; i++) {
             rl_status status = rl_jinja_step(run, 1);
-            if (status != RL_OK || !rl_jinja_equal(&x->item[i], &y->item[i])) {
+            bool same = false;
+            if (status == RL_OK) {
+                status = rl_jinja_equal(run, &x->item[i], &y->item[i], &same);
+            }
+            if (status != RL_OK || !same) {
                 return status == RL_OK ? ordered(run, op, &x->item[i], &y->item[i], out) : status;
             }
         }
@@ -240,22 +249,26 @@ static rl_status ordered(rl_jinja_run *run, rl_jinja_op op, const value *a, cons
 }
 
 static rl_status contains(rl_jinja_run *run, const value *part, const value *whole, bool *out) {
+    const value *found = NULL;
+    rl_status status = RL_OK;
     *out = false;
     switch (whole->type) {
     case RL_JINJA_TEXT:
         if (part->type != RL_JINJA_TEXT) {
             return mismatch(run, RL_JINJA_IN, part, whole);
         }
-        *out = rl_jinja_find_part(whole->as.text, part->as.text, 0) != SIZE_MAX;
-        return rl_jinja_step(run, whole->as.text.len / 256);
+        status = rl_jinja_step(run, (whole->as.text.len + part->as.text.len) / RL_JINJA_STEP_BYTES);
+        *out = status == RL_OK && rl_jinja_find_part(whole->as.text, part->as.text, 0) != SIZE_MAX;
+        return status;
     case RL_JINJA_LIST:
-        for (size_t i = 0; i < whole->as.list->n && !*out; i++) {
-            *out = rl_jinja_equal(&whole->as.list->item[i], part);
+        for (size_t i = 0; i < whole->as.list->n && !*out && status == RL_OK; i++) {
+            status = rl_jinja_equal(run, &whole->as.list->item[i], part, out);
         }
-        return rl_jinja_step(run, whole->as.list->n / 4);
+        return status;
     case RL_JINJA_DICT:
-        *out = rl_jinja_find(whole->as.dict, part) != NULL;
-        return rl_jinja_step(run, whole->as.dict->n / 4);
+        status = rl_jinja_look_up(run, whole->as.dict, part, &found);
+        *out = found != NULL;
+        return status;
     case RL_JINJA_UNDEFINED:
         return RL_OK; // walks as an empty list
     case RL_JINJA_ABSENT:
@@ -275,9 +288,9 @@ rl_status rl_jinja_compare(rl_jinja_run *run, rl_jinja_op op, const value *a, co
                            bool *out) {
     rl_status status = RL_OK;
     if (op == RL_JINJA_EQ || op == RL_JINJA_NE) {
-        *out = rl_jinja_equal(a, b) == (op == RL_JINJA_EQ);
-        // Comparing texts is free; what is large is charged by its first level.
-        return a->type == RL_JINJA_LIST ? rl_jinja_step(run, a->as.list->n) : RL_OK;
+        status = rl_jinja_equal(run, a, b, out);
+        *out = *out == (op == RL_JINJA_EQ);
+        return status;
     }
     if (op == RL_JINJA_IN || op == RL_JINJA_NOT_IN) {
         status = contains(run, a, b, out);
@@ -345,14 +358,16 @@ static value missing(rl_jinja_run *run, const value *object, const value *key) {
 }
 
 rl_status rl_jinja_get_item(rl_jinja_run *run, const value *object, const value *key, value *out) {
+    rl_status status;
     if (object->type == RL_JINJA_UNDEFINED) {
         return rl_jinja_fail_undefined(run, object);
     }
     if (object->type == RL_JINJA_DICT) {
-        const value *found = rl_jinja_find(object->as.dict, key);
-        if (found != NULL) {
-            *out = *found;
-            return rl_jinja_step(run, object->as.dict->n / 16);
+        const value *found;
+        status = rl_jinja_look_up(run, object->as.dict, key, &found);
+        if (status != RL_OK || found != NULL) {
+            *out = found != NULL ? *found : *out;
+            return status;
         }
     } else if (key->type == RL_JINJA_INT || key->type == RL_JINJA_BOOL) {
         if (is_plain_list(object)) {
@@ -363,11 +378,14 @@ rl_status rl_jinja_get_item(rl_jinja_run *run, const value *object, const value 
             }
         } else if (object->type == RL_JINJA_TEXT) {
             text t = object->as.text;
-            size_t at = place(integer_of(key), rl_jinja_chars(t));
+            status = rl_jinja_step(run, t.len / RL_JINJA_STEP_BYTES);
+            size_t at = status == RL_OK ? place(integer_of(key), rl_jinja_chars(t)) : SIZE_MAX;
             if (at != SIZE_MAX) {
                 at = rl_jinja_char_at(t, at);
                 *out = rl_jinja_of_text(rl_jinja_cut(t, at, rl_jinja_char_end(t, at)));
-                return rl_jinja_step(run, t.len / 256);
+            }
+            if (at != SIZE_MAX || status != RL_OK) {
+                return status;
             }
         }
     }
@@ -409,6 +427,7 @@ static bool loop_attribute(const rl_jinja_loop *loop, text name, value *out) {
 rl_status rl_jinja_get_attribute(rl_jinja_run *run, const value *object, text name, value *out) {
     const rl_jinja_func *method = rl_jinja_find_method(object, name);
     const value *found = NULL;
+    rl_status status = RL_OK;
     if (object->type == RL_JINJA_UNDEFINED) {
         return rl_jinja_fail_undefined(run, object);
     }
@@ -420,11 +439,12 @@ rl_status rl_jinja_get_attribute(rl_jinja_run *run, const value *object, text na
         return RL_OK;
     }
     if (object->type == RL_JINJA_DICT || object->type == RL_JINJA_NAMESPACE) {
-        found = rl_jinja_find_text(object->as.dict, name.ptr, name.len);
+        value key = rl_jinja_of_text(name);
+        status = rl_jinja_look_up(run, object->as.dict, &key, &found);
     }
     *out =
         found != NULL ? *found : rl_jinja_undefined(name.ptr, name.len, rl_jinja_type_name(object));
-    return found != NULL ? rl_jinja_step(run, object->as.dict->n / 16) : RL_OK;
+    return status;
 }
 
 // Where a slice begins, ends and steps, as Python's slice.indices clamps them.
@@ -453,9 +473,14 @@ static rl_status clamp(rl_jinja_run *run, const value *bound, int64_t n, int64_t
 }
 
 static rl_status slice_text(rl_jinja_run *run, text t, const value *bound, value *out) {
-    int64_t start, stop, step, n = (int64_t)rl_jinja_chars(t);
+    int64_t start, stop, step, n;
     rl_jinja_builder made = {0};
-    rl_status status = clamp(run, bound, n, &start, &stop, &step);
+    rl_status status = rl_jinja_step(run, t.len / RL_JINJA_STEP_BYTES);
+    if (status != RL_OK) {
+        return status;
+    }
+    n = (int64_t)rl_jinja_chars(t);
+    status = clamp(run, bound, n, &start, &stop, &step);
     if (status != RL_OK) {
         return status;
     }
@@ -463,7 +488,7 @@ static rl_status slice_text(rl_jinja_run *run, text t, const value *bound, value
         size_t begin = rl_jinja_char_at(t, (size_t)start);
         size_t end = stop > start ? rl_jinja_char_at(t, (size_t)stop) : begin;
         *out = rl_jinja_of_text(rl_jinja_cut(t, begin, end));
-        return rl_jinja_step(run, t.len / 256);
+        return RL_OK;
     }
     status = rl_jinja_charge(run, (t.len + 1) * sizeof(size_t));
     if (status != RL_OK) {

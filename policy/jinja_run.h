@@ -11,6 +11,9 @@
 /* Lists and dicts inside one another; core/json allows 1000. */
 enum { RL_JINJA_MAX_NESTING = 1100 };
 
+/* Bytes looked at that count as a step. */
+enum { RL_JINJA_STEP_BYTES = 64 };
+
 /* A growing text in the arena. */
 typedef struct rl_jinja_builder {
     char *ptr;
@@ -47,7 +50,9 @@ typedef struct rl_jinja_run {
     rl_err *err;
     int line;  // of the node evaluated last
     int depth; // of nodes evaluated inside one another
-    int64_t steps, bytes;
+    int64_t steps;
+    int64_t bytes; // charged, or taken from the arena if that is more
+    size_t before; // bytes of the arena that others use
     rl_jinja_builder *out;
     rl_jinja_frame *frame;
     rl_jinja_jump jump;
@@ -89,7 +94,8 @@ struct rl_jinja_callable {
 rl_status rl_jinja_fail(rl_jinja_run *run, const char *fmt, ...) RL_PRINTF(2, 3);
 /* The sentence of a value that must not be undefined. */
 rl_status rl_jinja_fail_undefined(rl_jinja_run *run, const rl_jinja_value *value);
-/* Charges n steps, n bytes; fails beyond the limits. */
+/* Charges n steps, n bytes; fails beyond the limits. What is taken from the arena without a charge
+ * is found after a few steps; so what may be large is charged before. */
 rl_status rl_jinja_step(rl_jinja_run *run, size_t n) RL_MUST_USE;
 rl_status rl_jinja_charge(rl_jinja_run *run, size_t bytes) RL_MUST_USE;
 
@@ -124,6 +130,13 @@ rl_status rl_jinja_binary(rl_jinja_run *run, rl_jinja_op op, const rl_jinja_valu
                           const rl_jinja_value *b, rl_jinja_value *out) RL_MUST_USE;
 rl_status rl_jinja_compare(rl_jinja_run *run, rl_jinja_op op, const rl_jinja_value *a,
                            const rl_jinja_value *b, bool *out) RL_MUST_USE;
+/* jinja_equal.c: ==, dict[key] (NULL when absent), and a new or other value under a key. */
+rl_status rl_jinja_equal(rl_jinja_run *run, const rl_jinja_value *a, const rl_jinja_value *b,
+                         bool *out) RL_MUST_USE;
+rl_status rl_jinja_look_up(rl_jinja_run *run, const rl_jinja_dict *dict, const rl_jinja_value *key,
+                           const rl_jinja_value **out) RL_MUST_USE;
+rl_status rl_jinja_store(rl_jinja_run *run, rl_jinja_value dict, rl_jinja_value key,
+                         rl_jinja_value item) RL_MUST_USE;
 /* The items a for walks: of a list, the keys of a dict, the characters of a text. */
 rl_status rl_jinja_items(rl_jinja_run *run, const rl_jinja_value *value,
                          rl_jinja_list **out) RL_MUST_USE;
@@ -141,7 +154,8 @@ rl_status rl_jinja_eval(rl_jinja_run *run, const rl_jinja_node *node,
 rl_status rl_jinja_exec(rl_jinja_run *run, const rl_jinja_node *list) RL_MUST_USE;
 rl_status rl_jinja_exec_macro(rl_jinja_run *run, const rl_jinja_callable *callable,
                               const rl_jinja_args *in, rl_jinja_value *out) RL_MUST_USE;
-/* Calls func with self first, arguments placed by its params. */
+/* Calls func with self first, arguments placed by its params. A step is charged for every few bytes
+ * of texts among them, so functions look through those once for free. */
 rl_status rl_jinja_call_func(rl_jinja_run *run, const rl_jinja_func *func,
                              const rl_jinja_value *self, const rl_jinja_args *in,
                              rl_jinja_value *out) RL_MUST_USE;

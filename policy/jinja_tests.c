@@ -54,15 +54,15 @@ COMPARES(is_in, RL_JINJA_IN)
 
 static rl_status is_sameas(rl_jinja_run *run, const rl_jinja_args *in, value *out) {
     const value *a = &in->arg[0], *b = &in->arg[1];
-    (void)run;
     bool same = a->type == b->type;
+    rl_status status = RL_OK;
     if (same && (a->type == RL_JINJA_LIST || a->type == RL_JINJA_DICT)) {
         same = a->type == RL_JINJA_LIST ? a->as.list == b->as.list : a->as.dict == b->as.dict;
-    } else {
-        same = same && rl_jinja_equal(a, b);
+    } else if (same) {
+        status = rl_jinja_equal(run, a, b, &same);
     }
     *out = rl_jinja_bool(same);
-    return RL_OK;
+    return status;
 }
 
 static rl_status remainder_of(rl_jinja_run *run, const value *v, const value *by, value *out) {

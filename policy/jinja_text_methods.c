@@ -18,8 +18,10 @@ static rl_status strip(rl_jinja_run *run, const rl_jinja_args *in, bool left, bo
     }
     rl_status status = rl_jinja_arg_text(run, &in->arg[1], "chars", &chars);
     size_t begin = 0, end = t.len;
+    const size_t steps = 1 + (status == RL_OK ? chars.len / RL_JINJA_STEP_BYTES : 0);
     while (status == RL_OK && left && begin < end) {
         size_t next = rl_jinja_char_end(t, begin);
+        status = rl_jinja_step(run, steps);
         if (rl_jinja_find_part(chars, rl_jinja_cut(t, begin, next), 0) == SIZE_MAX) {
             break;
         }
@@ -27,6 +29,7 @@ static rl_status strip(rl_jinja_run *run, const rl_jinja_args *in, bool left, bo
     }
     while (status == RL_OK && right && end > begin) {
         size_t at = end - 1;
+        status = rl_jinja_step(run, steps);
         while (at > begin && ((unsigned char)t.ptr[at] & 0xC0) == 0x80) {
             at--;
         }
@@ -103,14 +106,38 @@ static rl_status text_split(rl_jinja_run *run, const rl_jinja_args *in, value *o
     return status == RL_OK ? push_part(run, *out, rl_jinja_cut(t, at, t.len)) : status;
 }
 
-// The last place of part that ends at or before `end`.
-static size_t find_last(text t, text part, size_t end) {
-    for (size_t at = end + 1; part.len <= end && at-- > part.len;) {
-        if (memcmp(t.ptr + at - part.len, part.ptr, part.len) == 0) {
-            return at - part.len;
+// The last place of part that ends at or before `end`: Knuth, Morris and Pratt's search from
+// behind.
+static rl_status find_last(rl_jinja_run *run, text t, text part, size_t end, size_t *out) {
+    *out = part.len == 0 ? end : SIZE_MAX;
+    if (part.len == 0 || part.len > end) {
+        return RL_OK;
+    }
+    rl_status status = rl_jinja_charge(run, part.len * sizeof(size_t));
+    if (status != RL_OK) {
+        return status;
+    }
+    // border[i]: how much of part's last i + 1 bytes is, read from behind, their own beginning.
+    size_t *border = rl_arena_alloc(run->arena, part.len, sizeof *border), n = 0;
+    const char *last = part.ptr + part.len - 1;
+    for (size_t i = 1; i < part.len; i++) {
+        while (n > 0 && *(last - i) != *(last - n)) {
+            n = border[n - 1];
+        }
+        n += *(last - i) == *(last - n);
+        border[i] = n;
+    }
+    n = 0;
+    for (size_t at = end; at-- > 0 && *out == SIZE_MAX;) {
+        while (n > 0 && t.ptr[at] != *(last - n)) {
+            n = border[n - 1];
+        }
+        n += t.ptr[at] == *(last - n);
+        if (n == part.len) {
+            *out = at;
         }
     }
-    return SIZE_MAX;
+    return RL_OK;
 }
 
 static rl_status text_rsplit(rl_jinja_run *run, const rl_jinja_args *in, value *out) {
@@ -130,8 +157,9 @@ static rl_status text_rsplit(rl_jinja_run *run, const rl_jinja_args *in, value *
         status = rl_jinja_fail(run, "split at an empty text");
     }
     while (status == RL_OK && most-- > 0) {
-        size_t found = find_last(t, sep, end);
-        if (found == SIZE_MAX) {
+        size_t found;
+        status = find_last(run, t, sep, end, &found);
+        if (status != RL_OK || found == SIZE_MAX) {
             break;
         }
         status = push_part(run, parts, rl_jinja_cut(t, found + sep.len, end));
@@ -177,6 +205,9 @@ static rl_status has_ends(rl_jinja_run *run, const rl_jinja_args *in, bool at_st
         text one = {"", 0, NULL};
         const value *v = part->type == RL_JINJA_LIST ? &part->as.list->item[i] : part;
         status = rl_jinja_arg_text(run, v, at_start ? "prefix" : "suffix", &one);
+        if (status == RL_OK && part->type == RL_JINJA_LIST) {
+            status = rl_jinja_step(run, 1 + one.len / RL_JINJA_STEP_BYTES);
+        }
         holds = status == RL_OK && has_end(in->arg[0].as.text, one, at_start);
     }
     *out = rl_jinja_bool(holds);
@@ -330,14 +361,18 @@ static rl_status text_find(rl_jinja_run *run, const rl_jinja_args *in, value *ou
     *out = start > n
                ? rl_jinja_int(-1)
                : char_index(t, rl_jinja_find_part(t, part, rl_jinja_char_at(t, (size_t)start)));
-    return rl_jinja_step(run, t.len / 256);
+    return RL_OK;
 }
 
 static rl_status text_rfind(rl_jinja_run *run, const rl_jinja_args *in, value *out) {
     text t = in->arg[0].as.text, part = {"", 0, NULL};
     rl_status status = rl_jinja_arg_text(run, &in->arg[1], "sub", &part);
-    *out = char_index(t, status == RL_OK ? find_last(t, part, t.len) : SIZE_MAX);
-    return status == RL_OK ? rl_jinja_step(run, t.len / 64) : status;
+    size_t at = SIZE_MAX;
+    if (status == RL_OK) {
+        status = find_last(run, t, part, t.len, &at);
+    }
+    *out = char_index(t, at);
+    return status;
 }
 
 static rl_status text_index(rl_jinja_run *run, const rl_jinja_args *in, value *out) {
@@ -362,7 +397,7 @@ static rl_status text_count(rl_jinja_run *run, const rl_jinja_args *in, value *o
         at += part.len;
     }
     *out = rl_jinja_int(n);
-    return status == RL_OK ? rl_jinja_step(run, t.len / 64) : status;
+    return status;
 }
 
 static rl_status text_join(rl_jinja_run *run, const rl_jinja_args *in, value *out) {
@@ -393,7 +428,8 @@ static rl_status partition(rl_jinja_run *run, const rl_jinja_args *in, bool last
     if (status != RL_OK) {
         return status;
     }
-    size_t at = last ? find_last(t, sep, t.len) : rl_jinja_find_part(t, sep, 0);
+    size_t at = last ? SIZE_MAX : rl_jinja_find_part(t, sep, 0);
+    status = last ? find_last(run, t, sep, t.len, &at) : RL_OK;
     if (at != SIZE_MAX) {
         part[0] = rl_jinja_cut(t, 0, at);
         part[1] = rl_jinja_cut(t, at, at + sep.len);

@@ -90,7 +90,7 @@ value rl_jinja_new_dict(rl_arena *arena, size_t cap) {
 
 static rl_jinja_entry *find(const rl_jinja_dict *dict, const value *key) {
     for (size_t i = 0; i < dict->n; i++) {
-        if (rl_jinja_equal(&dict->entry[i].key, key)) {
+        if (rl_jinja_same(&dict->entry[i].key, key)) {
             return &dict->entry[i];
         }
     }
@@ -110,16 +110,6 @@ void rl_jinja_put(rl_arena *arena, value to, value key, value item) {
         dict->entry = grow(arena, dict->entry, dict->n, &dict->cap, sizeof *dict->entry);
     }
     dict->entry[dict->n++] = (rl_jinja_entry){key, item};
-}
-
-const value *rl_jinja_find(const rl_jinja_dict *dict, const value *key) {
-    const rl_jinja_entry *entry = find(dict, key);
-    return entry != NULL ? &entry->value : NULL;
-}
-
-const value *rl_jinja_find_text(const rl_jinja_dict *dict, const char *key, size_t len) {
-    value wanted = rl_jinja_of_text((text){key, len, NULL});
-    return rl_jinja_find(dict, &wanted);
 }
 
 // core/json.c refuses a key given twice, so entries are appended unseen.
@@ -217,27 +207,7 @@ static bool equal_numbers(const value *a, const value *b) {
     return x == y;
 }
 
-static bool equal_lists(const rl_jinja_list *a, const rl_jinja_list *b) {
-    if (a == b) {
-        return true;
-    }
-    bool same = a->n == b->n && a->kind == b->kind && a->kind != RL_JINJA_IS_LAZY;
-    for (size_t i = 0; same && i < a->n; i++) {
-        same = rl_jinja_equal(&a->item[i], &b->item[i]);
-    }
-    return same;
-}
-
-static bool equal_dicts(const rl_jinja_dict *a, const rl_jinja_dict *b) {
-    bool same = a->n == b->n;
-    for (size_t i = 0; same && a != b && i < a->n; i++) {
-        const value *other = rl_jinja_find(b, &a->entry[i].key);
-        same = other != NULL && rl_jinja_equal(&a->entry[i].value, other);
-    }
-    return same;
-}
-
-bool rl_jinja_equal(const value *a, const value *b) {
+bool rl_jinja_same(const value *a, const value *b) {
     if (rl_jinja_is_number(a) && rl_jinja_is_number(b)) {
         return equal_numbers(a, b);
     }
@@ -248,9 +218,8 @@ bool rl_jinja_equal(const value *a, const value *b) {
     case RL_JINJA_TEXT:
         return rl_jinja_text_equal(a->as.text, b->as.text);
     case RL_JINJA_LIST:
-        return equal_lists(a->as.list, b->as.list);
     case RL_JINJA_DICT:
-        return equal_dicts(a->as.dict, b->as.dict);
+        return false;
     case RL_JINJA_NAMESPACE:
         return a->as.dict == b->as.dict;
     case RL_JINJA_LOOP:

@@ -100,11 +100,8 @@ rl_jinja_value rl_jinja_undefined(const char *name, size_t len, const char *owne
 rl_jinja_value rl_jinja_new_list(rl_arena *arena, size_t cap, rl_jinja_list_kind kind);
 void rl_jinja_push(rl_arena *arena, rl_jinja_value list, rl_jinja_value item);
 rl_jinja_value rl_jinja_new_dict(rl_arena *arena, size_t cap);
-/* Adds or replaces; a key must be a number, text, None or a tuple of those. */
+/* Adds or replaces; a key must be a number, text or None. */
 void rl_jinja_put(rl_arena *arena, rl_jinja_value dict, rl_jinja_value key, rl_jinja_value value);
-/* NULL when absent. */
-const rl_jinja_value *rl_jinja_find(const rl_jinja_dict *dict, const rl_jinja_value *key);
-const rl_jinja_value *rl_jinja_find_text(const rl_jinja_dict *dict, const char *key, size_t len);
 /* A JSON value; texts borrow from it and get the mark. Whole numbers are integers. */
 rl_jinja_value rl_jinja_from_json(rl_arena *arena, const rl_json *json, uint8_t mark);
 
@@ -115,8 +112,9 @@ bool rl_jinja_text_is(rl_jinja_text text, const char *other);
 bool rl_jinja_text_equal(rl_jinja_text a, rl_jinja_text b);
 /* Lists and dicts inside one another; the evaluator keeps it low, so that recursion ends. */
 int rl_jinja_depth(const rl_jinja_value *value);
-/* == */
-bool rl_jinja_equal(const rl_jinja_value *a, const rl_jinja_value *b);
+/* == of what holds no other values; false between lists and between dicts (rl_jinja_equal looks
+ * into those). */
+bool rl_jinja_same(const rl_jinja_value *a, const rl_jinja_value *b);
 /* "dict object" and the like: as jinja2's sentences name a value. */
 const char *rl_jinja_type_name(const rl_jinja_value *value);
 

@@ -190,6 +190,242 @@ static void test_limits(void **state) {
     rl_str_release(&deep);
 }
 
+// What looks through a long text, a list or a dict is charged for it: 50 times is too much.
+static void test_work_is_charged(void **state) {
+    (void)state;
+    static const char *const work[] = {
+        "b == c",
+        "b < c",
+        "b in [c]",
+        "b is eq(c)",
+        "b is sameas c",
+        "[c].index(c)",
+        "[c].count(b)",
+        "{c: 1}[b]",
+        "b in {c: 1}",
+        "{c: 1}.get(b)",
+        "{'x': c} == {'x': b}",
+        "[b, 1] < [c, 2]",
+        "'x' in b",
+        "b in c",
+        "b.find('x')",
+        "b.rfind('x')",
+        "b.count('x')",
+        "b.split('x')",
+        "b.rsplit('x', 1)",
+        "b.replace('x', '')",
+        "b|replace('x', '')",
+        "b.partition('x')",
+        "b.rpartition('x')",
+        "b.strip('a')",
+        "'a'.strip(b)",
+        "b.startswith(c)",
+        "b.endswith((c, c))",
+        "b.removeprefix(c)",
+        "b.isalpha()",
+        "b.isdigit()",
+        "b.isupper()",
+        "b is upper",
+        "b is lower",
+        "b|wordcount",
+        "b|length",
+        "b[7]",
+        "b[2:9]",
+        "b.splitlines()",
+        "b.rsplit(c, 1)",
+        "b|int",
+        "[b, c]|sort",
+        "[b, c]|max",
+        "[b, c]|unique|list",
+        "[b]|map('length')|list",
+        "[b]|select('upper')|list",
+        "big == like",
+        "big in [like]",
+        "like in [big]",
+        "big.index(20000)",
+        "big.count(3)",
+        "0 in big",
+        "big|unique|list",
+        "many == same",
+        "many.get(0)",
+        "0 in many",
+    };
+    const rl_jinja_limits small = {
+        .steps = 300000, .bytes = 1 << 28, .output = 1 << 26, .depth = 1200};
+    const size_t len = 1000000, n = 20000;
+    rl_arena *arena = rl_arena_new(0);
+    char *text[2] = {rl_arena_alloc(arena, len, 1), rl_arena_alloc(arena, len, 1)};
+    memset(text[0], 'a', len);
+    memset(text[1], 'a', len);
+    rl_jinja_var var[] = {{"b", rl_jinja_marked(arena, text[0], len, 0)},
+                          {"c", rl_jinja_marked(arena, text[1], len, 0)},
+                          {"big", rl_jinja_new_list(arena, n, RL_JINJA_IS_LIST)},
+                          {"like", rl_jinja_new_list(arena, n, RL_JINJA_IS_LIST)},
+                          {"many", rl_jinja_new_dict(arena, n)},
+                          {"same", rl_jinja_new_dict(arena, n)}};
+    for (size_t i = 0; i < n; i++) {
+        for (int k = 0; k < 2; k++) {
+            rl_jinja_push(arena, var[2 + k].value, rl_jinja_int((int64_t)i + 1));
+            rl_jinja_dict *dict = var[4 + k].value.as.dict;
+            dict->entry[dict->n++] =
+                (rl_jinja_entry){rl_jinja_int((int64_t)i + 1), rl_jinja_int(7)};
+        }
+    }
+    for (size_t i = 0; i < RL_COUNT(work); i++) {
+        rl_arena *own = rl_arena_new(0);
+        rl_jinja *jinja = NULL;
+        rl_jinja_text out;
+        rl_err err = {""};
+        const char *source = rl_arena_printf(
+            own, "{%% for i in range(50) %%}{%% if %s %%}{%% endif %%}{%% endfor %%}", work[i]);
+        assert_ok(rl_jinja_parse("test", source, strlen(source), &jinja, &err));
+        rl_status status =
+            rl_jinja_render(jinja, var, RL_COUNT(var), &noon, &small, own, &out, &err);
+        if (status == RL_OK || strstr(err.text, "steps") == NULL) {
+            fail_msg("'%s' says '%s'", work[i], err.text);
+        }
+        rl_jinja_free(jinja);
+        rl_arena_free(own);
+    }
+    rl_arena_free(arena);
+}
+
+// Values that share their parts hold more of them than there is time to compare.
+static void test_shared_parts(void **state) {
+    (void)state;
+    static const char *const uses[] = {
+        "ns.a == ns.b",
+        "ns.a != ns.b",
+        "ns.a in [ns.b]",
+        "[ns.b].index(ns.a)",
+        "[ns.b].count(ns.a)",
+        "[ns.a, ns.b]|unique|list",
+        "ns.a < ns.b",
+        "[ns.a, ns.b]|sort",
+        "[ns.a, ns.b]|max",
+        "ns.a is eq(ns.b)",
+        "ns.a is in([ns.b])",
+        "[ns.b]|select('eq', ns.a)|list",
+        "{'k': ns.a} == {'k': ns.b}",
+        "{1: {2: ns.a}} in [{1: {2: ns.b}}]",
+        "ns.a|string",
+        "ns.a|tojson",
+    };
+    static const char *const kinds[][2] = {{"[ns.a, ns.a]", "[ns.b, ns.b]"},
+                                           {"(ns.a, ns.a)", "(ns.b, ns.b)"},
+                                           {"{1: ns.a, 2: ns.a}", "{1: ns.b, 2: ns.b}"}};
+    const rl_jinja_limits small = {
+        .steps = 1000000, .bytes = 1 << 28, .output = 1 << 18, .depth = 1200};
+    for (size_t i = 0; i < RL_COUNT(uses) * RL_COUNT(kinds); i++) {
+        const char *use = uses[i / RL_COUNT(kinds)], *const *kind = kinds[i % RL_COUNT(kinds)];
+        rl_arena *arena = rl_arena_new(0);
+        rl_jinja_text out;
+        rl_err err = {""};
+        const char *source = rl_arena_printf(
+            arena,
+            "{%% set ns = namespace(a=[0], b=[0]) %%}{%% for i in range(60) %%}"
+            "{%% set ns.a = %s %%}{%% set ns.b = %s %%}{%% endfor %%}{%% if %s %%}{%% endif %%}",
+            kind[0], kind[1], use);
+        rl_status status = render(source, &small, arena, &out, &err);
+        if (status == RL_OK ||
+            (strstr(err.text, "steps") == NULL && strstr(err.text, "does not take") == NULL &&
+             strstr(err.text, "a text of over") == NULL)) {
+            fail_msg("'%s' of %s says '%s'", use, kind[0], err.text);
+        }
+        rl_arena_free(arena);
+    }
+}
+
+// All that a rendering takes from the arena counts, however small its parts.
+static void test_memory_is_charged(void **state) {
+    (void)state;
+    static const char *const makes[] = {
+        "{% set x = {} %}",
+        "{% set x = [] %}",
+        "{% set x = () %}",
+        "{% set x = {1: 2} %}",
+        "{% set x = range %}",
+        "{% set x = t.strip %}",
+        "{% set x = dict(a=1) %}",
+        "{% set x = namespace() %}",
+        "{% set x = t.format() %}",
+        "{% set x = []|list %}",
+        "{% set x = {}.items() %}",
+        "{% set x = ''|list %}",
+        "{% set x = [[]]|map('first') %}",
+        "{% macro m() %}{% endmacro %}",
+        "{% with a = 1 %}{% endwith %}",
+        "{% generation %}{% endgeneration %}",
+        "{% set x %}{% endset %}",
+        "{% call f() %}{% endcall %}",
+        "{% for y in [] %}{% else %}{% endfor %}",
+        "{% for y in t if y %}{% endfor %}",
+        "{% set x = 'a b'.split() %}",
+        "{% set x = t[[]] %}",
+        "{% set x = t|batch(1) %}",
+        "{% set x = 'aab'.rfind('ab') %}",
+    };
+    const rl_jinja_limits small = {
+        .steps = 50000000, .bytes = 1 << 20, .output = 1 << 18, .depth = 1200};
+    for (size_t i = 0; i < RL_COUNT(makes); i++) {
+        rl_arena *arena = rl_arena_new(0);
+        rl_str source = {0};
+        rl_jinja_text out;
+        rl_err err = {""};
+        rl_str_append(&source, "{% macro f() %}{% endmacro %}{% for i in range(5000) %}");
+        for (int k = 0; k < 50; k++) {
+            rl_str_append(&source, makes[i]);
+        }
+        rl_str_append(&source, "{% endfor %}");
+        rl_status status = render(rl_str_text(&source), &small, arena, &out, &err);
+        if (status == RL_OK || strstr(err.text, "bytes") == NULL ||
+            rl_arena_used(arena) > (size_t)small.bytes * 3 / 2) {
+            fail_msg("'%s' takes %zu bytes and says '%s'", makes[i], rl_arena_used(arena),
+                     err.text);
+        }
+        rl_str_release(&source);
+        rl_arena_free(arena);
+    }
+}
+
+// From behind as from the front; the values are Python's.
+static void test_numbers_and_searches(void **state) {
+    (void)state;
+    static const struct {
+        const char *source, *want;
+    } cases[] = {
+        {"{{ 'abcabcab'.rfind('abc') }} {{ 'aaaa'.rfind('aa') }} {{ 'ab'.rfind('') }}", "3 2 2"},
+        {"{{ 'ab'.rfind('abc') }} {{ ''.rfind('a') }} {{ ''.rfind('') }}", "-1 -1 0"},
+        {"{{ 'abababaab'.rfind('aba') }} {{ 'xabaabaabab'.rfind('abaab') }}", "4 4"},
+        {"{{ 'aaaa'.rsplit('aa', 1) }} {{ 'xaaa'.rsplit('aa', 5) }}", "['aa', ''] ['xa', '']"},
+        {"{{ 'a--b--c'.rpartition('--') }} {{ 'abc'.rpartition('-') }}",
+         "('a--b', '--', 'c') ('', '', 'abc')"},
+        {"{{ 15|round(-1) }} {{ 25|round(-1) }} {{ -25|round(-1) }} {{ 26|round(-1) }}",
+         "20 20 -20 30"},
+        {"{{ 9223372036854775307|round(-3) }} {{ 9007199254740993|round(-1) }}",
+         "9223372036854775000 9007199254740990"},
+        {"{{ 5000000000000000000|round(-19) }} {{ 9223372036854775807|round(-20) }}", "0 0"},
+        {"{{ true|round(-1) }}", "0"},
+    };
+    static const refusal refused[] = {
+        {"{{ 9223372036854775807 | round(-19) }}", "an integer is too large"},
+        {"{{ -9223372036854775807 | round(-19) }}", "an integer is too large"},
+        {"{{ 9223372036854775807 | round(-1) }}", "an integer is too large"},
+    };
+    for (size_t i = 0; i < RL_COUNT(cases); i++) {
+        rl_arena *arena = rl_arena_new(0);
+        rl_jinja_text out = {"", 0, NULL};
+        rl_err err = {""};
+        assert_ok(render(cases[i].source, &rl_jinja_default_limits, arena, &out, &err));
+        if (!rl_jinja_text_is(out, cases[i].want)) {
+            fail_msg("%s gives %.*s, not %s", cases[i].source, (int)out.len, out.ptr,
+                     cases[i].want);
+        }
+        rl_arena_free(arena);
+    }
+    assert_refused(refused, RL_COUNT(refused), &rl_jinja_default_limits);
+}
+
 // The line is that of the tag that failed, also inside a macro.
 static void test_lines(void **state) {
     (void)state;
@@ -261,10 +497,17 @@ static void test_marks(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),   cmocka_unit_test(test_all_golden),
-        cmocka_unit_test(test_language), cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_lines),    cmocka_unit_test(test_now),
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_all_golden),
+        cmocka_unit_test(test_language),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_now),
         cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_work_is_charged),
+        cmocka_unit_test(test_shared_parts),
+        cmocka_unit_test(test_memory_is_charged),
+        cmocka_unit_test(test_numbers_and_searches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
