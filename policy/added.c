@@ -130,12 +130,13 @@ static size_t strip_right(const char *text, size_t text_len, size_t end) {
 
 bool rl_added_next(const rl_added_set *set, const char *text, size_t text_len, bool specials,
                    rl_added_walk *walk, size_t *begin, int32_t *id) {
-    while (set->n_items > 0 && walk->scan < text_len) {
+    const size_t limit = walk->limit > 0 ? walk->limit : text_len;
+    while (set->n_items > 0 && walk->scan < limit) {
         if (!set->begins[(uint8_t)text[walk->scan]]) {
             walk->scan++;
             continue;
         }
-        const rl_added *item = longest(set, text + walk->scan, text_len - walk->scan);
+        const rl_added *item = longest(set, text + walk->scan, limit - walk->scan);
         if (item == NULL) {
             walk->scan++;
             continue;

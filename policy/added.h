@@ -37,6 +37,7 @@ void rl_added_release(rl_added_set *set);
 typedef struct rl_added_walk {
     size_t scan;  // where the search goes on
     size_t floor; // end of the last match with its white space
+    size_t limit; // where matches end at the latest, without their white space; 0: anywhere
 } rl_added_walk;
 
 /*

@@ -4,16 +4,34 @@
 
 #include "rl/core/unicode.h"
 
+// Special tokens are looked for before normalizing: one that is found behind it must look the same
+// there, or what the template writes would give other ids than the whole text.
+static rl_status check_specials(const rl_tokenizer *tokenizer, rl_err *err) {
+    for (size_t i = 0; i < tokenizer->normalized.n_items; i++) {
+        const rl_added *item = &tokenizer->normalized.item[i];
+        const char *text = tokenizer->vocab.token[item->id].text;
+        size_t len = tokenizer->vocab.token[item->id].len;
+        if (item->special && (len != item->len || memcmp(text, item->text, len) != 0)) {
+            return rl_fail(err, RL_UNSUPPORTED,
+                           "chat template of '%s' needs special token '%.*s', which the normalizer "
+                           "changes; set its 'normalized' to false in tokenizer.json",
+                           tokenizer->name, (int)(len < 80 ? len : 80), text);
+        }
+    }
+    return RL_OK;
+}
+
 rl_status rl_chat_template_new(const rl_tokenizer *tokenizer, const struct tm *now,
                                rl_chat_template *out, rl_err *err) {
     const char *source = rl_tokenizer_chat_template(tokenizer);
     rl_str name = {0};
     *out = (rl_chat_template){.tokenizer = tokenizer, .now = *now};
-    for (size_t i = 0; i < tokenizer->normalized.n_items; i++) {
-        out->has_normalized |= tokenizer->normalized.item[i].special;
+    rl_status status = check_specials(tokenizer, err);
+    if (status != RL_OK) {
+        return status;
     }
     rl_str_appendf(&name, "chat template of '%s'", tokenizer->name);
-    rl_status status = rl_jinja_parse(rl_str_text(&name), source, strlen(source), &out->jinja, err);
+    status = rl_jinja_parse(rl_str_text(&name), source, strlen(source), &out->jinja, err);
     rl_str_release(&name);
     return status;
 }
@@ -50,8 +68,10 @@ static const char *token_text(const rl_tokenizer *tokenizer, int32_t id) {
     return id >= 0 && id < tokenizer->vocab.n_tokens ? tokenizer->vocab.token[id].text : NULL;
 }
 
+enum { COMMON_VARS = 5 + RL_NAMED_TOKENS };
+
 // What transformers gives every template; n is where further variables go.
-static size_t common_vars(const rl_tokenizer *tokenizer, rl_jinja_var *var) {
+static size_t common_vars(const rl_tokenizer *tokenizer, rl_arena *arena, rl_jinja_var *var) {
     const char *bos = token_text(tokenizer, tokenizer->bos);
     const char *eos = token_text(tokenizer, tokenizer->eos);
     size_t n = 0;
@@ -63,14 +83,25 @@ static size_t common_vars(const rl_tokenizer *tokenizer, rl_jinja_var *var) {
     if (eos != NULL) {
         var[n++] = (rl_jinja_var){"eos_token", rl_jinja_literal(eos)};
     }
+    for (size_t i = 0; i < tokenizer->n_named; i++) {
+        var[n++] =
+            (rl_jinja_var){tokenizer->named[i].name, rl_jinja_literal(tokenizer->named[i].text)};
+    }
+    if (tokenizer->n_more > 0) {
+        rl_jinja_value more = rl_jinja_new_list(arena, tokenizer->n_more, RL_JINJA_IS_LIST);
+        for (size_t i = 0; i < tokenizer->n_more; i++) {
+            rl_jinja_push(arena, more, rl_jinja_literal(tokenizer->more[i]));
+        }
+        var[n++] = (rl_jinja_var){"additional_special_tokens", more};
+    }
     return n;
 }
 
 rl_status rl_chat_template_render(const rl_chat_template *template, const rl_chat_part *part,
                                   int32_t n_parts, bool opens, rl_arena *arena, rl_jinja_text *out,
                                   rl_err *err) {
-    rl_jinja_var var[8];
-    size_t n = common_vars(template->tokenizer, var);
+    rl_jinja_var var[COMMON_VARS + 2];
+    size_t n = common_vars(template->tokenizer, arena, var);
     rl_jinja_value list = rl_jinja_new_list(arena, (size_t)n_parts, RL_JINJA_IS_LIST);
     for (int32_t i = 0; i < n_parts; i++) {
         const char *role = part[i].role;
@@ -103,10 +134,33 @@ static void mark_roles(rl_jinja_value *messages) {
     }
 }
 
+// JSON's numbers are doubles here: whole ones from 2^53 on are no longer what was written.
+static rl_status check_numbers(const rl_json *json, rl_err *err) {
+    rl_status status = RL_OK;
+    double number = rl_json_number(json, 0);
+    if (rl_json_type_of(json) == RL_JSON_NUMBER && (number >= 0x1p53 || number <= -0x1p53)) {
+        const char *key = rl_json_key(json);
+        return rl_fail(
+            err, RL_UNSUPPORTED,
+            "number '%.0f' under '%s' is not below 2^53, where integers are not exact; write "
+            "it as text",
+            number, key != NULL ? key : "a list");
+    }
+    for (const rl_json *item = rl_json_first(json); item != NULL && status == RL_OK;
+         item = rl_json_next(item)) {
+        status = check_numbers(item, err);
+    }
+    return status;
+}
+
 rl_status rl_chat_template_render_json(const rl_chat_template *template, const rl_json *record,
                                        rl_arena *arena, rl_jinja_text *out, rl_err *err) {
-    rl_jinja_var *var = rl_arena_alloc(arena, rl_json_count(record) + 8, sizeof *var);
-    size_t n = common_vars(template->tokenizer, var);
+    rl_jinja_var *var = rl_arena_alloc(arena, rl_json_count(record) + COMMON_VARS + 1, sizeof *var);
+    size_t n = common_vars(template->tokenizer, arena, var);
+    rl_status status = check_numbers(record, err);
+    if (status != RL_OK) {
+        return status;
+    }
     var[n++] = (rl_jinja_var){"add_generation_prompt", rl_jinja_bool(true)};
     for (const rl_json *item = rl_json_first(record); item != NULL; item = rl_json_next(item)) {
         const char *key = rl_json_key(item);
@@ -121,6 +175,12 @@ rl_status rl_chat_template_render_json(const rl_chat_template *template, const r
                            out, err);
 }
 
+/* A special token in a text, with its white space. */
+typedef struct special {
+    size_t begin, end;
+    int32_t id;
+} special;
+
 // The run of bytes with one mark, or without, that begins at `at`.
 static size_t run_end(rl_jinja_text text, size_t at) {
     if (text.mark == NULL) {
@@ -133,40 +193,53 @@ static size_t run_end(rl_jinja_text text, size_t at) {
     return at;
 }
 
-bool rl_chat_template_special(const rl_chat_template *template, rl_jinja_text text, size_t at,
-                              size_t *begin, size_t *end, int32_t *id) {
+// The first special token of one set within the template's own bytes [at, stop). It takes white
+// space along from `floor` on, whoever wrote that.
+static bool find_in(const rl_chat_template *template, const rl_added_set *set, rl_jinja_text text,
+                    size_t floor, size_t at, size_t stop, special *out) {
     const rl_tokenizer *tokenizer = template->tokenizer;
-    for (size_t stop; at < text.len; at = stop) {
-        rl_added_walk walk = {0};
-        size_t place;
-        stop = run_end(text, at);
-        bool own = text.mark == NULL || text.mark[at] == 0;
-        while (own &&
-               rl_added_next(&tokenizer->raw, text.ptr + at, stop - at, true, &walk, &place, id)) {
-            if ((tokenizer->vocab.token[*id].flags & RL_TOKEN_SPECIAL) != 0) {
-                *begin = at + place;
-                *end = at + walk.floor;
-                return true;
-            }
+    rl_added_walk walk = {.scan = at, .floor = floor, .limit = stop};
+    while (rl_added_next(set, text.ptr, text.len, true, &walk, &out->begin, &out->id)) {
+        if ((tokenizer->vocab.token[out->id].flags & RL_TOKEN_SPECIAL) != 0) {
+            out->end = walk.floor;
+            return true;
         }
     }
     return false;
 }
 
-// A stretch without special tokens in it, unless the normalizer makes some.
+bool rl_chat_template_special(const rl_chat_template *template, rl_jinja_text text, size_t at,
+                              size_t *begin, size_t *end, int32_t *id) {
+    const size_t floor = at;
+    bool found = false;
+    for (size_t stop; at < text.len && !found; at = stop) {
+        special raw, normalized;
+        stop = run_end(text, at);
+        if (text.mark != NULL && text.mark[at] != 0) {
+            continue;
+        }
+        found = find_in(template, &template->tokenizer->raw, text, floor, at, stop, &raw);
+        if (find_in(template, &template->tokenizer->normalized, text, floor, at, stop,
+                    &normalized) &&
+            (!found || normalized.begin < raw.begin)) {
+            found = true;
+            raw = normalized;
+        }
+        if (found) {
+            *begin = raw.begin;
+            *end = raw.end;
+            *id = raw.id;
+        }
+    }
+    return found;
+}
+
 static rl_status encode_stretch(const rl_chat_template *template, rl_jinja_text text, size_t begin,
                                 size_t end, rl_ids *out, rl_err *err) {
-    rl_status status = RL_OK;
-    while (begin < end && status == RL_OK) {
-        size_t stop = template->has_normalized ? run_end(text, begin) : end;
-        stop = stop < end ? stop : end;
-        bool own = text.mark == NULL || text.mark[begin] == 0;
-        unsigned flags = template->has_normalized && own ? RL_ENCODE_SPECIALS : RL_ENCODE_PLAIN;
-        status = rl_tokenizer_encode_part(template->tokenizer, text.ptr + begin, stop - begin,
-                                          flags, begin == 0, out, err);
-        begin = stop;
-    }
-    return status;
+    return begin < end
+               ? rl_tokenizer_encode_part(template->tokenizer, text.ptr + begin, end - begin,
+                                          RL_ENCODE_PLAIN, begin == 0, out, err)
+               : RL_OK;
 }
 
 rl_status rl_chat_template_encode(const rl_chat_template *template, rl_jinja_text text, size_t from,

@@ -13,7 +13,6 @@ typedef struct rl_chat_template {
     const rl_tokenizer *tokenizer;
     rl_jinja *jinja;
     struct tm now;
-    bool has_normalized; // some special token is found only after normalizing
 } rl_chat_template;
 
 rl_status rl_chat_template_new(const rl_tokenizer *tokenizer, const struct tm *now,
@@ -37,7 +36,8 @@ rl_status rl_chat_template_render_json(const rl_chat_template *template, const r
                                        rl_err *err) RL_MUST_USE;
 
 /* The first special token that the template itself wrote at or after *at: where it begins and ends
- * with the white space it takes along. False when there is none. */
+ * with the white space it takes along, from `at` on whoever wrote that. False when there is none.
+ */
 bool rl_chat_template_special(const rl_chat_template *template, rl_jinja_text text, size_t at,
                               size_t *begin, size_t *end, int32_t *id);
 /* Appends the ids of text from byte `from` on. */

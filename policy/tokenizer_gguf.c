@@ -170,6 +170,23 @@ static int32_t named_token(const rl_tokenizer *tokenizer, const rl_gguf *file, c
                : -1;
 }
 
+static void read_named(rl_tokenizer *tokenizer, const rl_gguf *file) {
+    static const rl_named_token parts[] = {
+        {"unk_token", "tokenizer.ggml.unknown_token_id"},
+        {"sep_token", "tokenizer.ggml.seperator_token_id"}, // as the format spells it
+        {"pad_token", "tokenizer.ggml.padding_token_id"},
+        {"cls_token", "tokenizer.ggml.cls_token_id"},
+        {"mask_token", "tokenizer.ggml.mask_token_id"},
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        int32_t id = named_token(tokenizer, file, parts[i].text);
+        if (id >= 0 && tokenizer->vocab.token[id].text != NULL) {
+            tokenizer->named[tokenizer->n_named++] =
+                (rl_named_token){parts[i].name, tokenizer->vocab.token[id].text};
+        }
+    }
+}
+
 static rl_status read_file(rl_tokenizer *tokenizer, const rl_gguf *file, rl_err *err) {
     const char *model = text_of(tokenizer, file, "tokenizer.ggml.model");
     bool add_bos = false, add_eos = false;
@@ -191,6 +208,13 @@ static rl_status read_file(rl_tokenizer *tokenizer, const rl_gguf *file, rl_err 
     tokenizer->bos = named_token(tokenizer, file, "tokenizer.ggml.bos_token_id");
     tokenizer->eos = named_token(tokenizer, file, "tokenizer.ggml.eos_token_id");
     tokenizer->chat_template = text_of(tokenizer, file, "tokenizer.chat_template");
+    const char *template;
+    size_t template_len;
+    if (rl_gguf_text(file, "tokenizer.chat_template", &template, &template_len) &&
+        memchr(template, '\0', template_len) != NULL) {
+        return rl_fail(err, RL_IO, "a NUL byte in 'tokenizer.chat_template'");
+    }
+    read_named(tokenizer, file);
     rl_gguf_bool(file, "tokenizer.ggml.add_bos_token", &add_bos);
     rl_gguf_bool(file, "tokenizer.ggml.add_eos_token", &add_eos);
     if (add_bos && tokenizer->bos >= 0) {

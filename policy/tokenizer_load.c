@@ -136,12 +136,38 @@ static const char *chat_template(const rl_json *value) {
     return text;
 }
 
+// What transformers' special_tokens_map holds beside bos and eos, for chat templates.
+static void read_named(rl_tokenizer *tokenizer, const rl_tokenizer_files *files) {
+    static const char *const names[RL_NAMED_TOKENS] = {"unk_token", "sep_token", "pad_token",
+                                                       "cls_token", "mask_token"};
+    const rl_json *more = rl_tokenizer_setting(files, "additional_special_tokens");
+    if (more == NULL && files->specials != NULL) {
+        more = rl_json_get(rl_json_root(files->specials), "additional_special_tokens");
+    }
+    for (size_t i = 0; i < RL_NAMED_TOKENS; i++) {
+        const char *text = named_text(files, names[i]);
+        if (text != NULL) {
+            tokenizer->named[tokenizer->n_named++] =
+                (rl_named_token){names[i], rl_arena_strdup(tokenizer->arena, text)};
+        }
+    }
+    tokenizer->more =
+        rl_arena_alloc(tokenizer->arena, rl_json_count(more) + 1, sizeof *tokenizer->more);
+    for (const rl_json *item = rl_json_first(more); item != NULL; item = rl_json_next(item)) {
+        const char *text = token_text(item);
+        if (text != NULL) {
+            tokenizer->more[tokenizer->n_more++] = rl_arena_strdup(tokenizer->arena, text);
+        }
+    }
+}
+
 static rl_status read_config(rl_tokenizer *tokenizer, const rl_tokenizer_files *files,
                              rl_err *err) {
     const char *bos = named_text(files, "bos_token"), *eos = named_text(files, "eos_token");
     const char *text = chat_template(rl_tokenizer_setting(files, "chat_template"));
     const char *path = rl_path_join(tokenizer->arena, files->folder, "chat_template.jinja");
     rl_status status = RL_OK;
+    read_named(tokenizer, files);
     tokenizer->bos = bos != NULL ? rl_tokenizer_id(tokenizer, bos) : tokenizer->bos;
     tokenizer->eos = eos != NULL ? rl_tokenizer_id(tokenizer, eos) : tokenizer->eos;
     if (text != NULL) {
@@ -151,6 +177,9 @@ static rl_status read_config(rl_tokenizer *tokenizer, const rl_tokenizer_files *
         char *own;
         size_t len;
         status = rl_fs_read(path, tokenizer->arena, &own, &len, err);
+        if (status == RL_OK && memchr(own, '\0', len) != NULL) {
+            status = rl_fail(err, RL_IO, "a NUL byte in '%s'; write the template anew", path);
+        }
         if (status == RL_OK) {
             tokenizer->chat_template = own;
         }

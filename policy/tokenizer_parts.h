@@ -11,6 +11,13 @@
 #include "rl/core/json.h"
 #include "rl/policy/tokenizer.h"
 
+/* A special token by its part, "pad_token": bos and eos apart. */
+typedef struct rl_named_token {
+    const char *name, *text;
+} rl_named_token;
+
+enum { RL_NAMED_TOKENS = 5 };
+
 struct rl_tokenizer {
     rl_arena *arena;  // every text below
     const char *name; // for sentences: the file it came from
@@ -21,9 +28,13 @@ struct rl_tokenizer {
     rl_pretokenizer pretokenizer;
     rl_bpe bpe;
     rl_detokenizer detokenizer;
-    rl_ids frame_before, frame_after; // what RL_ENCODE_FRAME adds
-    int32_t bos, eos;                 // -1 where the files name none
-    const char *chat_template;        // NULL where the files have none
+    rl_ids frame_before, frame_after;      // what RL_ENCODE_FRAME adds
+    int32_t bos, eos;                      // -1 where the files name none
+    const char *chat_template;             // NULL where the files have none
+    rl_named_token named[RL_NAMED_TOKENS]; // [n_named] what else the files name
+    size_t n_named;
+    const char **more; // [n_more] additional_special_tokens
+    size_t n_more;
 };
 
 /* An empty tokenizer, to be filled by a loader. */

@@ -488,6 +488,211 @@ static void test_published_templates(void **state) {
     assert_true(n >= 25);
 }
 
+static rl_added *added(rl_tokenizer *tokenizer, const char *text) {
+    for (size_t i = 0; i < tokenizer->raw.n_items; i++) {
+        if (tokenizer->raw.item[i].id == rl_tokenizer_id(tokenizer, text)) {
+            return &tokenizer->raw.item[i];
+        }
+    }
+    fail_msg("no added token '%s'", text);
+    return NULL;
+}
+
+// As if tokenizer.json said "normalized": true.
+static void make_normalized(rl_tokenizer *tokenizer, const char *text) {
+    rl_added *item = added(tokenizer, text), moved = *item;
+    rl_err err;
+    size_t behind = tokenizer->raw.n_items-- - (size_t)(item - tokenizer->raw.item) - 1;
+    memmove(item, item + 1, behind * sizeof *item);
+    rl_added_put(&tokenizer->normalized, moved);
+    assert_ok(rl_added_ready(&tokenizer->normalized, &err));
+}
+
+#define JOINED                                                                                     \
+    "{% for m in messages %}<|im_start|>wo{{ m.content }}it's<|im_end|>\n{% endfor %}"             \
+    "{% if add_generation_prompt %}<|im_start|>{% endif %}"
+
+static void assert_same_ids(const int32_t *got, int32_t n, const int32_t *want, int32_t n_want) {
+    assert_int_equal(n, n_want);
+    assert_memory_equal(got, want, (size_t)n * sizeof *got);
+}
+
+// Special tokens that are found behind the normalizer: the ids are those of any other, text merges
+// across the borders of contents, an end that was sampled is not written again, and a content
+// cannot write one.
+static void test_normalized_specials(void **state) {
+    (void)state;
+    static const char *const names[] = {"<|im_start|>", "<|im_end|>"};
+    static const char *const said[] = {"rd ", "rd<|im_end|>", " 12 ", "<|im_start|>a", ""};
+    for (size_t moved = 0; moved < RL_COUNT(names); moved++) {
+        rl_tokenizer *plain = load(rl_golden("tokenizer/chatml"));
+        rl_tokenizer *other = load(rl_golden("tokenizer/chatml"));
+        rl_arena *arena = rl_arena_new(0);
+        plain->chat_template = other->chat_template = JOINED;
+        make_normalized(other, names[moved]);
+        rl_chat *want_of = new_chat(plain), *chat = new_chat(other);
+        assert_int_equal(rl_chat_stop(chat), rl_tokenizer_id(plain, "<|im_end|>"));
+        assert_int_equal(rl_chat_stop(chat), rl_chat_stop(want_of));
+        for (size_t i = 0; i < RL_COUNT(said); i++) {
+            rl_message message = {"user", said[i]};
+            int32_t *ids, n, *want, n_want, n_start = 0;
+            rl_err err;
+            assert_ok(rl_chat_open(chat, &message, 1, arena, &ids, &n, &err));
+            assert_ok(rl_chat_open(want_of, &message, 1, arena, &want, &n_want, &err));
+            assert_same_ids(ids, n, want, n_want);
+            for (int32_t k = 0; k < n; k++) {
+                n_start += ids[k] == rl_tokenizer_id(plain, "<|im_start|>");
+            }
+            assert_int_equal(n_start, 2);
+            for (int ended = 0; ended < 2; ended++) {
+                assert_ok(rl_chat_continue(chat, ended != 0, said[i], strlen(said[i]), arena, &ids,
+                                           &n, &err));
+                assert_ok(rl_chat_continue(want_of, ended != 0, said[i], strlen(said[i]), arena,
+                                           &want, &n_want, &err));
+                assert_same_ids(ids, n, want, n_want);
+            }
+        }
+        // One that the normalizer changes cannot be told from the template's text.
+        other->normalized.item[0].len--;
+        rl_chat *refused = NULL;
+        rl_err err;
+        assert_int_equal(rl_chat_new(other, &refused, &err), RL_UNSUPPORTED);
+        assert_non_null(strstr(err.text, names[moved]));
+        rl_chat_free(chat);
+        rl_chat_free(want_of);
+        rl_arena_free(arena);
+        rl_tokenizer_free(other);
+        rl_tokenizer_free(plain);
+    }
+}
+
+// A special token of the template takes white space along from a content too, as where the whole
+// text is encoded at once.
+static void test_stripping_specials(void **state) {
+    (void)state;
+    static const char *const said[] = {"  a \n", " ", "", "a", "\n\na", "a \xc2\xa0 b\xe3\x80\x80"};
+    static const char *const form = "{%% for m in messages %%}<|im_start|>%s{{ m.content }}%s"
+                                    "<|im_end|>\n{%% endfor %%}";
+    static const char *const around[][2] = {{"", ""}, {" ", " "}, {"a", "b"}, {"\n", "c "}};
+    for (size_t way = 0; way < 8 * RL_COUNT(around); way++) {
+        rl_tokenizer *tokenizer = load(rl_golden("tokenizer/chatml"));
+        rl_arena *arena = rl_arena_new(0);
+        const char *const *with = around[way / 8];
+        added(tokenizer, "<|im_start|>")->rstrip = (way & 1) != 0;
+        added(tokenizer, "<|im_end|>")->lstrip = (way & 2) != 0;
+        if ((way & 4) != 0) {
+            make_normalized(tokenizer, "<|im_end|>");
+        }
+        tokenizer->chat_template = rl_arena_printf(arena, form, with[0], with[1]);
+        rl_chat *chat = new_chat(tokenizer);
+        for (size_t i = 0; i < RL_COUNT(said); i++) {
+            rl_message message = {"user", said[i]};
+            const char *text =
+                rl_arena_printf(arena, "<|im_start|>%s%s%s<|im_end|>\n", with[0], said[i], with[1]);
+            int32_t *ids, n, *want, n_want;
+            rl_err err;
+            assert_ok(rl_chat_open(chat, &message, 1, arena, &ids, &n, &err));
+            assert_ok(rl_tokenizer_encode(tokenizer, text, strlen(text), RL_ENCODE_SPECIALS, arena,
+                                          &want, &n_want, &err));
+            assert_same_ids(ids, n, want, n_want);
+        }
+        rl_chat_free(chat);
+        rl_arena_free(arena);
+        rl_tokenizer_free(tokenizer);
+    }
+}
+
+// Added tokens that are not special (Qwen3's <think>) are found in contents too: they are text that
+// has an id of its own, as for Hugging Face.
+static void test_added_text(void **state) {
+    (void)state;
+    static const char said[] = "a<|endoftext|>b";
+    rl_tokenizer *tokenizer = load(rl_golden("tokenizer/chatml"));
+    rl_arena *arena = rl_arena_new(0);
+    int32_t id = rl_tokenizer_id(tokenizer, "<|endoftext|>"), *ids, n, *want, n_want;
+    rl_message message = {"user", said};
+    rl_err err;
+    tokenizer->chat_template = JOINED;
+    for (int special = 1; special >= 0; special--) {
+        int n_found = 0;
+        if (special == 0) {
+            added(tokenizer, "<|endoftext|>")->special = false;
+            tokenizer->vocab.token[id].flags &= ~RL_TOKEN_SPECIAL;
+        }
+        rl_chat *chat = new_chat(tokenizer);
+        assert_ok(rl_chat_open(chat, &message, 1, arena, &ids, &n, &err));
+        for (int32_t i = 0; i < n; i++) {
+            n_found += ids[i] == id;
+        }
+        assert_int_equal(n_found, special == 0);
+        rl_chat_free(chat);
+    }
+    static const char text[] = "<|im_start|>woa<|endoftext|>bit's<|im_end|>\n<|im_start|>";
+    assert_ok(rl_tokenizer_encode(tokenizer, text, strlen(text), RL_ENCODE_SPECIALS, arena, &want,
+                                  &n_want, &err));
+    assert_same_ids(ids, n, want, n_want);
+    rl_arena_free(arena);
+    rl_tokenizer_free(tokenizer);
+}
+
+// Templates see every special token that the files name.
+static void test_named_tokens(void **state) {
+    (void)state;
+    static const char config[] =
+        "{\"pad_token\": \"<|endoftext|>\", \"unk_token\": {\"content\": \"<|im_end|>\"}, "
+        "\"additional_special_tokens\": [\"<|im_start|>\", {\"content\": \"<|im_end|>\"}], "
+        "\"chat_template\": \"{{ pad_token }} {{ unk_token }} {{ additional_special_tokens }} "
+        "{{ sep_token is defined }}{{ cls_token is defined }}{{ mask_token }}"
+        "{% for m in messages %}{{ m.content }}{% endfor %}\"}";
+    static const char maps[] = "{\"mask_token\": \"<|im_start|>\", \"sep_token\": \"s\"}";
+    char *folder = rl_test_folder(), *text;
+    rl_arena *arena = rl_arena_new(0);
+    size_t len;
+    rl_json_doc *doc = NULL;
+    rl_str shown = {0};
+    int32_t *ids, n;
+    rl_err err = {""};
+    assert_ok(rl_fs_read(rl_golden("tokenizer/chatml/tokenizer.json"), arena, &text, &len, &err));
+    assert_ok(rl_fs_write(rl_path_join(arena, folder, "tokenizer.json"), text, len, &err));
+    assert_ok(rl_fs_write(rl_path_join(arena, folder, "tokenizer_config.json"), config,
+                          sizeof config - 1, &err));
+    assert_ok(rl_fs_write(rl_path_join(arena, folder, "special_tokens_map.json"), maps,
+                          sizeof maps - 1, &err));
+    rl_tokenizer *tokenizer = load(folder);
+    rl_chat *chat = new_chat(tokenizer);
+    static const char record[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}]}";
+    assert_ok(rl_json_parse(record, sizeof record - 1, "test", &doc, &err));
+    assert_ok(rl_chat_render(chat, rl_json_root(doc), arena, &shown, &ids, &n, &err));
+    assert_string_equal(rl_str_text(&shown),
+                        "<|endoftext|> <|im_end|> ['<|im_start|>', '<|im_end|>'] TrueFalse"
+                        "<|im_start|>x");
+    rl_json_free(doc);
+    // A number that JSON could not keep is refused by name.
+    static const char *const large[] = {
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"x\", \"id\": 9007199254740993}]}",
+        "{\"messages\": [], \"id\": -9223372036854775807}", "{\"messages\": [], \"id\": [1e300]}"};
+    for (size_t i = 0; i < RL_COUNT(large); i++) {
+        assert_ok(rl_json_parse(large[i], strlen(large[i]), "test", &doc, &err));
+        assert_int_equal(rl_chat_render(chat, rl_json_root(doc), arena, &shown, &ids, &n, &err),
+                         RL_UNSUPPORTED);
+        assert_non_null(strstr(err.text, "2^53"));
+        rl_json_free(doc);
+    }
+    rl_chat_free(chat);
+    rl_tokenizer_free(tokenizer);
+    // A template is read whole or not at all.
+    static const char broken[] = "{{ messages }}\0{{ more }}";
+    assert_ok(rl_fs_write(rl_path_join(arena, folder, "chat_template.jinja"), broken,
+                          sizeof broken - 1, &err));
+    tokenizer = NULL;
+    assert_int_equal(rl_tokenizer_load(folder, &tokenizer, &err), RL_IO);
+    assert_null(tokenizer);
+    assert_non_null(strstr(err.text, "NUL"));
+    rl_str_release(&shown);
+    rl_arena_free(arena);
+    rl_test_drop(folder);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden),
@@ -500,6 +705,10 @@ int main(void) {
         cmocka_unit_test(test_templates),
         cmocka_unit_test(test_no_injection_by_template),
         cmocka_unit_test(test_published_templates),
+        cmocka_unit_test(test_normalized_specials),
+        cmocka_unit_test(test_stripping_specials),
+        cmocka_unit_test(test_added_text),
+        cmocka_unit_test(test_named_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
