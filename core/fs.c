@@ -14,12 +14,37 @@
 #include "rl/core/alloc.h"
 #include "rl/core/str.h"
 
+/* A file that is not there: a neighbour of nearly that name may be meant. */
+static rl_status fail_missing(const char *path, rl_err *err) {
+    rl_arena *arena = rl_arena_new(0);
+    char **name = NULL, folder[512];
+    const char *near = NULL;
+    size_t n = 0;
+    rl_err ignored;
+    rl_status status;
+    if (rl_fs_list(rl_path_dir(arena, path), arena, &name, &n, &ignored) == RL_OK) {
+        near = rl_text_nearest(rl_path_base(path), (const char *const *)name, n);
+    }
+    if (near != NULL) {
+        status =
+            rl_fail(err, RL_IO, "cannot read '%s': no such file; did you mean '%s'?", path, near);
+    } else if (path[0] != '/' && getcwd(folder, sizeof folder) != NULL) {
+        status = rl_fail(err, RL_IO,
+                         "cannot read '%s' from the folder '%s': no such file; check the path",
+                         path, folder);
+    } else {
+        status = rl_fs_fail(err, "read", path, ENOENT);
+    }
+    rl_arena_free(arena);
+    return status;
+}
+
 /* Opens a regular file for reading. Without O_NONBLOCK a named pipe would hang the program. */
 static rl_status open_file(const char *path, int *fd, size_t *size, rl_err *err) {
     struct stat info = {0};
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (*fd < 0) {
-        return rl_fs_fail(err, "read", path, errno);
+        return errno == ENOENT ? fail_missing(path, err) : rl_fs_fail(err, "read", path, errno);
     }
     if (fstat(*fd, &info) != 0 || !S_ISREG(info.st_mode)) {
         close(*fd);
@@ -128,7 +153,13 @@ rl_status rl_fs_mkdirs(const char *path, rl_err *err) {
         *end = '\0';
         if (mkdir(copy, 0777) != 0) {
             int cause = errno == EEXIST ? ENOTDIR : errno;
-            if (!rl_fs_is_dir(copy)) {
+            if (!rl_fs_is_dir(copy) && cause == ENOENT) {
+                // What it lies in was there: a file system such as /proc.
+                status = rl_fail(err, RL_IO,
+                                 "cannot make the folder '%s': no folder can be made there; "
+                                 "choose another",
+                                 path);
+            } else if (!rl_fs_is_dir(copy)) {
                 status = rl_fs_fail(err, "make the folder", path, cause);
             }
         }

@@ -18,7 +18,7 @@ typedef struct policy_gradient {
     rl_dataset *problems;
     const rl_problem **problem; // [rollout.prompts] of the step
     rl_algo_run algo_run;
-    bool algo_ready;
+    bool algo_ready, told_unreadable;
     // The step at hand.
     rl_rollout_result result;
     step_result train;
@@ -258,6 +258,8 @@ static rl_status gradient(void *self, step_frame *frame, rl_err *err) {
         status = check_verdicts(p, frame->step, err);
     }
     if (status == RL_OK) {
+        p->told_unreadable =
+            p->told_unreadable || report_unreadable(frame->report, frame->step, &p->result);
         status = step_gradient(recipe->algo, &p->algo_run, &p->result.batch, p->setup->policy,
                                recipe->rollout.temperature, recipe->compute.micro_tokens,
                                frame->arena, &p->train, err);

@@ -190,6 +190,27 @@ void report_samples(report *r, const rl_rollout_result *result, int32_t n) {
     }
 }
 
+bool report_unreadable(report *r, int64_t step, const rl_rollout_result *result) {
+    const rl_sample_story *seen = NULL;
+    int32_t n = result->batch.n_samples, n_unreadable = 0;
+    for (int32_t i = n; i-- > 0;) {
+        if (result->story[i].verdict == RL_VERDICT_UNREADABLE) {
+            seen = &result->story[i];
+            n_unreadable++;
+        }
+    }
+    if (seen == NULL || n_unreadable < 0.9 * n) {
+        return false;
+    }
+    clear_bar(r);
+    rl_log(RL_LOG_WARN,
+           "step %lld: the verifier can read no answer in %d of %d completions, and those earn "
+           "nothing; 'rewards' tells it where to look ('code' of code_tests), and "
+           "completions.jsonl has what was written",
+           (long long)step, n_unreadable, n);
+    return true;
+}
+
 void report_end(report *r) {
     clear_bar(r);
 }

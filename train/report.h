@@ -33,6 +33,10 @@ void report_eval(report *r, const char *set, const rl_metrics *metrics);
 /* The first n completions of the step, whole and visible. */
 void report_samples(report *r, const rl_rollout_result *result, int32_t n);
 /* Clears the bar; the next log line starts clean. */
+/* Warns where nine in ten completions are unreadable, which a recipe for another model's answers
+ * brings about; whether it did. */
+bool report_unreadable(report *r, int64_t step, const rl_rollout_result *result);
+
 void report_end(report *r);
 
 /* The bar at a time of the clock: "[====>     ] step 4/100 sampling, 2m10s left". Time is told once

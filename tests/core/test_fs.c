@@ -56,6 +56,27 @@ static size_t n_files(place *p, const char *folder) {
     return n;
 }
 
+static void test_missing_files_and_neighbours(void **state) {
+    place *p = *state;
+    rl_err err;
+    char *text, cwd[1024];
+    size_t len;
+    const char *path = in(p, "trian.jsonl");
+    rl_status status = rl_fs_read(path, p->arena, &text, &len, &err);
+    assert_fails(p, status, &err, "read", path, "no such file; check the path");
+    assert_ok(rl_fs_write(in(p, "train.jsonl"), "", 0, &err));
+    status = rl_fs_read(path, p->arena, &text, &len, &err);
+    assert_fails(p, status, &err, "read", path, "no such file; did you mean 'train.jsonl'?");
+    assert_non_null(getcwd(cwd, sizeof cwd));
+    assert_int_equal(rl_fs_read("no-folder/none", p->arena, &text, &len, &err), RL_IO);
+    assert_string_equal(err.text, rl_arena_printf(p->arena,
+                                                  "cannot read 'no-folder/none' from the folder "
+                                                  "'%s': no such file; check the path",
+                                                  cwd));
+    assert_int_equal(rl_fs_mkdirs("/proc/rl-train/run", &err), RL_IO);
+    assert_non_null(strstr(err.text, "no folder can be made there"));
+}
+
 static void test_write_and_read(void **state) {
     place *p = *state;
     rl_err err;
@@ -202,6 +223,7 @@ static void test_rename_and_copy(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_missing_files_and_neighbours, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_write_and_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unreadable, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_writer, set_up, tear_down),

@@ -121,6 +121,34 @@ static void names_what_it_shows(void **state) {
         strstr(line, "eval at step 1  iter2_fresh 0.125  iter2_wrong_feedback 0.750\n"));
 }
 
+static void warns_of_what_no_verifier_can_read(void **state) {
+    enum { N = 20 };
+    rl_sample sample[N] = {{0}};
+    rl_sample_story story[N] = {{.verdict = RL_VERDICT_UNREADABLE}};
+    rl_rollout_result result = {.batch = {.sample = sample}, .story = story};
+    report r = report_begin(1);
+    FILE *sink = tmpfile();
+    char line[1024];
+    (void)state;
+    assert_non_null(sink);
+    rl_log_setup(sink, RL_LOG_INFO);
+    assert_false(report_unreadable(&r, 7, &result)); // there is no completion
+    result.batch.n_samples = N;
+    for (int32_t i = 1; i < N; i++) {
+        story[i].verdict = i < 17 ? RL_VERDICT_UNREADABLE : RL_VERDICT_FAIL;
+    }
+    assert_false(report_unreadable(&r, 7, &result)); // 17 of 20
+    assert_int_equal(ftell(sink), 0);
+    story[17].verdict = RL_VERDICT_UNREADABLE;
+    assert_true(report_unreadable(&r, 7, &result));
+    rl_log_setup(NULL, RL_LOG_INFO);
+    rewind(sink);
+    line[fread(line, 1, sizeof line - 1, sink)] = '\0';
+    fclose(sink);
+    assert_non_null(strstr(line, "step 7: the verifier can read no answer in 18 of 20"));
+    assert_non_null(strstr(line, "'code' of code_tests"));
+}
+
 // The bar: no time before it is known and none after the last step; it falls within a step and is
 // not moved by an evaluation.
 static void shows_time_only_where_it_is_known(void **state) {
@@ -168,6 +196,7 @@ static void counts_steps_without_a_line(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_what_it_shows),
+        cmocka_unit_test(warns_of_what_no_verifier_can_read),
         cmocka_unit_test(shows_time_only_where_it_is_known),
         cmocka_unit_test(counts_steps_without_a_line),
         cmocka_unit_test(shows_control_characters),
