@@ -302,17 +302,23 @@ static void encode(const rl_bpe *bpe, const char *text, size_t text_len, rl_bpe_
     }
     split_symbols(bpe, text, text_len, work);
     merge_all(bpe, text, work);
+    bool after_unk = false;
     for (int64_t i = work->n_symbols > 0 ? 0 : -1; i >= 0; i = work->symbol[i].next) {
         const rl_bpe_symbol *symbol = &work->symbol[i];
+        bool is_unk = false;
         if (symbol->id >= 0) {
             rl_ids_push(out, symbol->id);
-        } else if (has_all_bytes(bpe, text + symbol->begin, symbol->len)) {
+        } else if (bpe->byte_fallback && has_all_bytes(bpe, text + symbol->begin, symbol->len)) {
             for (uint32_t j = 0; j < symbol->len; j++) {
                 rl_ids_push(out, bpe->byte_id[(uint8_t)text[symbol->begin + j]]);
             }
         } else if (bpe->unk >= 0) {
-            rl_ids_push(out, bpe->unk);
+            is_unk = true;
+            if (!after_unk || !bpe->fuse_unk) {
+                rl_ids_push(out, bpe->unk);
+            }
         }
+        after_unk = is_unk;
     }
 }
 

@@ -154,6 +154,7 @@ static rl_status read_sentencepiece(rl_tokenizer *tokenizer, const rl_gguf *file
     if (status == RL_OK) {
         status = read_scores(tokenizer, file, err);
     }
+    tokenizer->bpe.byte_fallback = true; // llama.cpp asks no setting
     int64_t unk = -1;
     if (status == RL_OK && rl_gguf_integer(file, "tokenizer.ggml.unknown_token_id", &unk) &&
         unk >= 0 && unk < tokenizer->vocab.n_tokens) {

@@ -1,9 +1,11 @@
 /* rl_tokenizer_load: which form the folder holds, and the files that go with every form. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "policy/tokenizer_forms.h"
 #include "rl/core/alloc.h"
 #include "rl/core/fs.h"
+#include "rl/core/log.h"
 
 const rl_json *rl_tokenizer_setting(const rl_tokenizer_files *files, const char *key) {
     return files->config != NULL ? rl_json_get(rl_json_root(files->config), key) : NULL;
@@ -187,6 +189,108 @@ static rl_status read_config(rl_tokenizer *tokenizer, const rl_tokenizer_files *
     return status;
 }
 
+// Sets is_added[id] of the tokens that are looked for in the text.
+static void mark_added(const rl_added_set *set, uint8_t *is_added) {
+    for (size_t i = 0; i < set->n_items; i++) {
+        is_added[set->item[i].id] = 1;
+    }
+}
+
+static rl_status check_added(const rl_tokenizer *tokenizer, const uint8_t *is_added,
+                             const char *text, int64_t id, const char *list, rl_err *err) {
+    int32_t have = rl_tokenizer_id(tokenizer, text);
+    if (*text == '\0' || (have >= 0 && have == id && is_added[have])) {
+        return RL_OK;
+    }
+    return rl_fail(err, RL_UNSUPPORTED,
+                   "%s gives the added token '%.80s' the id %lld, but tokenizer.json %s; save the "
+                   "tokenizer anew so that its files agree",
+                   list, text, (long long)id,
+                   have < 0     ? "has no such token"
+                   : have == id ? "does not add it"
+                                : "gives it another");
+}
+
+// Beside tokenizer.json the older files may only repeat what it says: where they go on, readers
+// differ in what they make of it.
+static rl_status check_listed_tokens(const rl_tokenizer *tokenizer, const rl_tokenizer_files *files,
+                                     rl_err *err) {
+    const rl_json *list = rl_tokenizer_setting(files, "added_tokens_decoder");
+    const rl_json *item = rl_json_first(list);
+    bool is_decoder = item != NULL;
+    uint8_t *is_added = rl_alloc((size_t)tokenizer->vocab.n_tokens + 1, 1);
+    rl_status status = RL_OK;
+    if (!is_decoder && files->added != NULL) {
+        item = rl_json_first(rl_json_root(files->added));
+    }
+    mark_added(&tokenizer->raw, is_added);
+    mark_added(&tokenizer->normalized, is_added);
+    for (; item != NULL && status == RL_OK; item = rl_json_next(item)) {
+        const char *text =
+            is_decoder ? rl_json_text(rl_json_get(item, "content"), NULL) : rl_json_key(item);
+        int64_t id = -1;
+        char *end = NULL;
+        if (is_decoder && rl_json_key(item) != NULL) {
+            id = strtoll(rl_json_key(item), &end, 10);
+        } else {
+            (void)rl_json_integer(item, &id); // stays -1, which no token has
+        }
+        if (text == NULL || (end != NULL && *end != '\0')) {
+            status = rl_fail(err, RL_IO, "%s does not give ids to texts",
+                             is_decoder ? "'added_tokens_decoder'" : "added_tokens.json");
+        } else {
+            status = check_added(tokenizer, is_added, text, id,
+                                 is_decoder ? "'added_tokens_decoder' in tokenizer_config.json"
+                                            : "added_tokens.json",
+                                 err);
+        }
+    }
+    rl_free(is_added);
+    return status;
+}
+
+// add_bos_token, add_eos_token: readers differ in whether they or tokenizer.json count.
+static rl_status check_frame(const rl_tokenizer_files *files, const char *key, bool is_added,
+                             rl_err *err) {
+    const rl_json *value = rl_tokenizer_setting(files, key);
+    if (value == NULL || rl_json_type_of(value) == RL_JSON_NULL) {
+        return RL_OK;
+    }
+    if (rl_json_type_of(value) != RL_JSON_BOOL) {
+        return rl_fail(err, RL_IO, "'%s' in tokenizer_config.json must be true or false", key);
+    }
+    if (rl_json_bool(value, false) != is_added) {
+        return rl_fail(err, RL_UNSUPPORTED,
+                       "'%s' in tokenizer_config.json is %s, but the post_processor of "
+                       "tokenizer.json %s the token; set it to %s or change the post_processor",
+                       key, is_added ? "false" : "true", is_added ? "adds" : "does not add",
+                       is_added ? "true" : "false");
+    }
+    return RL_OK;
+}
+
+static bool holds(const rl_ids *ids, int32_t id) {
+    for (size_t i = 0; i < ids->len; i++) {
+        if (ids->ptr[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// tokenizer.json says everything; what lies beside it must not say otherwise.
+static rl_status check_beside(const rl_tokenizer *tokenizer, const rl_tokenizer_files *files,
+                              rl_err *err) {
+    rl_status status = check_listed_tokens(tokenizer, files, err);
+    if (status == RL_OK) {
+        status = check_frame(files, "add_bos_token",
+                             holds(&tokenizer->frame_before, tokenizer->bos), err);
+    }
+    return status == RL_OK ? check_frame(files, "add_eos_token",
+                                         holds(&tokenizer->frame_after, tokenizer->eos), err)
+                           : status;
+}
+
 static rl_status open_document(rl_arena *arena, const char *folder, const char *name,
                                rl_json_doc **out, rl_err *err) {
     const char *path = rl_path_join(arena, folder, name);
@@ -276,13 +380,26 @@ static rl_status load_folder(rl_arena *arena, rl_tokenizer_files *files, rl_toke
     if (status == RL_OK) {
         status = open_document(arena, files->folder, "added_tokens.json", &files->added, err);
     }
+    bool is_json = !rl_fs_is_dir(files->folder) || rl_fs_exists(path);
     if (status == RL_OK) {
-        status = !rl_fs_is_dir(files->folder) || rl_fs_exists(path)
-                     ? read_json_form(path, out, err)
-                     : read_other_form(arena, files, out, err);
+        status = is_json ? read_json_form(path, out, err) : read_other_form(arena, files, out, err);
     }
     if (status == RL_OK) {
         status = read_config(*out, files, err);
+    }
+    if (status == RL_OK && is_json) {
+        rl_err why = {""};
+        status = check_beside(*out, files, &why);
+        if (status != RL_OK) {
+            rl_fail(err, status, "'%s': %.600s", files->folder, why.text);
+        }
+    }
+    if (status == RL_OK &&
+        rl_json_bool(rl_tokenizer_setting(files, "clean_up_tokenization_spaces"), false)) {
+        rl_log(RL_LOG_WARN,
+               "'%s': 'clean_up_tokenization_spaces' is not followed: decoding keeps the spaces "
+               "before punctuation that the tokens have",
+               files->folder);
     }
     return status;
 }

@@ -12,7 +12,14 @@
 
 #define MARK "\xe2\x96\x81" // U+2581, SentencePiece's space
 
-enum { KIND_NORMAL = 1, KIND_UNKNOWN = 2, KIND_CONTROL = 3, KIND_USER = 4, KIND_BYTE = 6 };
+enum {
+    KIND_NORMAL = 1,
+    KIND_UNKNOWN = 2,
+    KIND_CONTROL = 3,
+    KIND_USER = 4,
+    KIND_UNUSED = 5,
+    KIND_BYTE = 6
+};
 enum { MODEL_UNIGRAM = 1, MODEL_BPE = 2 };
 
 /* Bytes still to be read of a message, and the field read last. */
@@ -113,6 +120,11 @@ static rl_status read_piece(model *m, message piece, rl_err *err) {
     }
     if (piece.broken || !rl_utf8_valid(text, len) || memchr(text, '\0', len) != NULL) {
         return rl_fail(err, RL_IO, "token %d is not valid text", (int)vocab->n_tokens);
+    }
+    if (kind < KIND_NORMAL || kind > KIND_BYTE || kind == KIND_UNUSED) {
+        return rl_fail(err, RL_UNSUPPORTED, "token %d is %s, which is not covered",
+                       (int)vocab->n_tokens,
+                       kind == KIND_UNUSED ? "an unused piece" : "of an unknown type");
     }
     float score;
     memcpy(&score, &bits, sizeof score);
@@ -236,6 +248,7 @@ rl_status rl_read_sentencepiece_bytes(rl_tokenizer *tokenizer, const rl_tokenize
     if (status == RL_OK) {
         tokenizer->bpe.unk = id_or_none(tokenizer, m.unk);
         tokenizer->bpe.byte_fallback = m.byte_fallback;
+        tokenizer->bpe.fuse_unk = true; // a run of unknown characters is one piece
         tokenizer->bos = id_or_none(tokenizer, m.bos);
         tokenizer->eos = id_or_none(tokenizer, m.eos);
         rl_add_sentencepiece_rules(tokenizer, m.prefix);

@@ -258,6 +258,70 @@ static void test_config(void **state) {
     rl_test_drop(folder);
 }
 
+/* What lies beside tokenizer.json must not say otherwise than it. */
+static void test_beside_json(void **state) {
+    static const char tokenizer_json[] =
+        "{\"model\":{\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[[\"a\",\"b\"]]},"
+        "\"added_tokens\":[{\"id\":3,\"content\":\"<s>\",\"special\":true},"
+        "{\"id\":4,\"content\":\"<x>\"},{\"id\":5,\"content\":\" "
+        ".\"}],\"post_processor\":{\"type\":\"TemplateProcessing\","
+        "\"single\":[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},"
+        "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[],"
+        "\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[3],\"tokens\":[\"<s>\"]}}}}";
+    static const struct {
+        const char *file, *text, *sentence; // NULL: it is taken
+    } cases[] = {
+        {"tokenizer_config.json",
+         "{\"bos_token\":\"<s>\",\"add_bos_token\":true,\"add_eos_token\":null,"
+         "\"clean_up_tokenization_spaces\":true,\"added_tokens_decoder\":{"
+         "\"3\":{\"content\":\"<s>\",\"special\":true},\"4\":{\"content\":\"<x>\"}}}",
+         NULL},
+        {"added_tokens.json", "{\"<x>\":4}", NULL},
+        {"tokenizer_config.json", "{\"added_tokens_decoder\":{\"6\":{\"content\":\"<y>\"}}}",
+         "'<y>' the id 6, but tokenizer.json has no such token"},
+        {"tokenizer_config.json", "{\"added_tokens_decoder\":{\"4\":{\"content\":\"<s>\"}}}",
+         "'<s>' the id 4, but tokenizer.json gives it another"},
+        {"tokenizer_config.json", "{\"added_tokens_decoder\":{\"2\":{\"content\":\"ab\"}}}",
+         "'ab' the id 2, but tokenizer.json does not add it"},
+        {"tokenizer_config.json", "{\"added_tokens_decoder\":{\"x\":{\"content\":\"<s>\"}}}",
+         "'added_tokens_decoder' does not give ids to texts"},
+        {"tokenizer_config.json", "{\"added_tokens_decoder\":{\"3\":{}}}",
+         "'added_tokens_decoder' does not give ids to texts"},
+        {"added_tokens.json", "{\"<y>\":6}", "added_tokens.json gives the added token '<y>'"},
+        {"added_tokens.json", "{\"<x>\":\"4\"}", "added_tokens.json gives the added token '<x>'"},
+        {"tokenizer_config.json", "{\"bos_token\":\"<s>\",\"add_bos_token\":false}",
+         "'add_bos_token' in tokenizer_config.json is false, but the post_processor of "
+         "tokenizer.json adds the token"},
+        {"tokenizer_config.json", "{\"eos_token\":\"<x>\",\"add_eos_token\":true}",
+         "'add_eos_token' in tokenizer_config.json is true, but the post_processor of "
+         "tokenizer.json does not add the token"},
+        {"tokenizer_config.json", "{\"add_bos_token\":1}",
+         "'add_bos_token' in tokenizer_config.json must be true or false"},
+    };
+    rl_arena *arena = rl_arena_new(0);
+    (void)state;
+    for (size_t i = 0; i < RL_COUNT(cases); i++) {
+        char *folder = rl_test_folder();
+        const char *path = rl_path_join(arena, folder, cases[i].file);
+        rl_tokenizer *tokenizer = NULL;
+        rl_str back = {0};
+        rl_err err = {""};
+        assert_ok(rl_fs_write(path, cases[i].text, strlen(cases[i].text), &err));
+        rl_status status = load_text(folder, tokenizer_json, &tokenizer, &err);
+        if (cases[i].sentence == NULL) {
+            assert_ok(status);
+            rl_tokenizer_decode(tokenizer, (const int32_t[]){0, 5}, 2, false, &back);
+            assert_string_equal(rl_str_text(&back), "a  ."); // not cleaned up
+        } else if (status == RL_OK || strstr(err.text, cases[i].sentence) == NULL) {
+            fail_msg("case %zu: '%s'", i, err.text);
+        }
+        rl_str_release(&back);
+        rl_tokenizer_free(tokenizer);
+        rl_test_drop(folder);
+    }
+    rl_arena_free(arena);
+}
+
 // Names of special tokens are tokens on request only; ids outside the vocabulary decode to nothing.
 static void test_plain_text(void **state) {
     (void)state;
@@ -354,8 +418,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stories),    cmocka_unit_test(test_variants),
         cmocka_unit_test(test_refusals),   cmocka_unit_test(test_missing_files),
-        cmocka_unit_test(test_config),     cmocka_unit_test(test_plain_text),
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_long_piece),
+        cmocka_unit_test(test_config),     cmocka_unit_test(test_beside_json),
+        cmocka_unit_test(test_plain_text), cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_long_piece),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

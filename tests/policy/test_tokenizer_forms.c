@@ -420,6 +420,77 @@ static void test_sentencepiece_refusals(void **state) {
     }
 }
 
+/* A small model with its own pieces, all of score 0, without normaliser settings that matter. */
+static void make_small_model(rl_str *out, bool byte_fallback, uint64_t last_kind) {
+    static const struct {
+        const char *text;
+        uint64_t kind;
+    } pieces[] = {{"<unk>", 2}, {"<s>", 3},    {"</s>", 3},   {"a", 1},
+                  {"b", 1},     {"<0xC3>", 6}, {"<0xA9>", 6}, {"ab", 0}};
+    rl_str piece = {0}, spec = {0};
+    for (size_t i = 0; i < RL_COUNT(pieces); i++) {
+        rl_str_clear(&piece);
+        put_bytes(&piece, 1, pieces[i].text, strlen(pieces[i].text));
+        put_number(&piece, 3, pieces[i].kind != 0 ? pieces[i].kind : last_kind);
+        put_bytes(out, 1, piece.ptr, piece.len);
+    }
+    put_number(&spec, 3, 2);
+    put_number(&spec, 35, byte_fallback);
+    put_bytes(out, 2, spec.ptr, spec.len);
+    rl_str_clear(&spec);
+    put_number(&spec, 3, 0);
+    put_number(&spec, 4, 0);
+    put_bytes(out, 3, spec.ptr, spec.len);
+    rl_str_release(&piece);
+    rl_str_release(&spec);
+}
+
+/* Characters without a piece: a run of them is one unknown token, bytes only by byte_fallback. */
+static void test_sentencepiece_unknown(void **state) {
+    static const struct {
+        bool byte_fallback;
+        const char *text;
+        int32_t n, ids[8];
+    } cases[] = {
+        {false, "xyz", 1, {0}},
+        {false, "axyab", 3, {3, 0, 7}},
+        {false, "x\xc3\xa9ya", 2, {0, 3}}, // whose bytes have pieces
+        {true, "x\xc3\xa9yza", 5, {0, 5, 6, 0, 3}},
+    };
+    rl_arena *arena = rl_arena_new(0);
+    rl_err err = {""};
+    (void)state;
+    for (size_t i = 0; i < RL_COUNT(cases); i++) {
+        char *folder = rl_test_folder();
+        rl_str model = {0};
+        int32_t *ids, n;
+        make_small_model(&model, cases[i].byte_fallback, 1);
+        write_file(folder, "tokenizer.model", model.ptr, model.len);
+        rl_tokenizer *tokenizer = rl_test_tokenizer(folder);
+        for (int again = 0; again < 2; again++) { // the second time from the cache of words
+            assert_ok(rl_tokenizer_encode(tokenizer, cases[i].text, strlen(cases[i].text),
+                                          RL_ENCODE_PLAIN, arena, &ids, &n, &err));
+            assert_int_equal(n, cases[i].n);
+            assert_memory_equal(ids, cases[i].ids, (size_t)n * sizeof *ids);
+        }
+        rl_tokenizer_free(tokenizer);
+        rl_str_release(&model);
+        rl_test_drop(folder);
+    }
+    rl_arena_free(arena);
+    for (uint64_t kind = 5; kind < 9; kind += 2) {
+        char *folder = rl_test_folder();
+        rl_str model = {0};
+        make_small_model(&model, true, kind);
+        write_file(folder, "tokenizer.model", model.ptr, model.len);
+        assert_int_equal(load_error(folder, &err), RL_UNSUPPORTED);
+        assert_non_null(strstr(err.text, kind == 5 ? "token 7 is an unused piece"
+                                                   : "token 7 is of an unknown type"));
+        rl_str_release(&model);
+        rl_test_drop(folder);
+    }
+}
+
 /* Copies shared files under other names into a folder of their own. */
 static void copy_shared(const char *folder, const char *from, const char *to) {
     rl_arena *arena = rl_arena_new(0);
@@ -500,9 +571,13 @@ static void test_shared(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_merges),        cmocka_unit_test(test_merges_old_files),
-        cmocka_unit_test(test_tiktoken),      cmocka_unit_test(test_tiktoken_refusals),
-        cmocka_unit_test(test_sentencepiece), cmocka_unit_test(test_sentencepiece_refusals),
+        cmocka_unit_test(test_merges),
+        cmocka_unit_test(test_merges_old_files),
+        cmocka_unit_test(test_tiktoken),
+        cmocka_unit_test(test_tiktoken_refusals),
+        cmocka_unit_test(test_sentencepiece),
+        cmocka_unit_test(test_sentencepiece_refusals),
+        cmocka_unit_test(test_sentencepiece_unknown),
         cmocka_unit_test(test_shared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,7 +63,9 @@ typedef enum rl_encode_flags {
 rl_status rl_tokenizer_encode(const rl_tokenizer *tokenizer, const char *text, size_t text_len,
                               unsigned flags, rl_arena *arena, int32_t **out, int32_t *n_out,
                               rl_err *err) RL_MUST_USE;
-/* Appends the text of ids; invalid UTF-8 becomes U+FFFD. skip_special leaves out special tokens. */
+/* Appends the text of ids; invalid UTF-8 becomes U+FFFD. skip_special leaves out special tokens.
+ * Spaces before punctuation stay, whatever clean_up_tokenization_spaces says (loading warns): a
+ * completion is judged by the text that its ids stand for, not by a prettier one. */
 void rl_tokenizer_decode(const rl_tokenizer *tokenizer, const int32_t *token, int32_t n_tokens,
                          bool skip_special, rl_str *out);
 
