@@ -185,6 +185,7 @@ static rl_status apply(const option *o, const char *value, args *out, rl_err *er
         memcpy(field, &number, sizeof number);
         break;
     case OPTION_COMMAND:
+        out->help_of = out->command != o->command ? out->command : out->help_of;
         out->command = o->command;
         break;
     }

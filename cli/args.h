@@ -33,6 +33,7 @@ typedef struct sample_args {
 
 typedef struct args {
     command command;
+    command help_of;     // the command that --help came with
     const char *subject; // RECIPE of train and eval, MODEL of the others
     const char *prompt;  // of sample; NULL or "-" is standard input
     const char *out;     // OUT of export
@@ -52,5 +53,7 @@ typedef struct args {
  * RL_BAD_RECIPE with its sentence. */
 rl_status args_parse(int argc, char **argv, args *out, rl_err *err) RL_MUST_USE;
 const char *args_usage(void);
+/* The help of one command: that of all for those without their own. */
+const char *args_usage_of(command of);
 
 #endif

@@ -32,7 +32,7 @@ static int dispatch(const args *a) {
     case COMMAND_DOCTOR:
         return command_doctor();
     case COMMAND_HELP:
-        fputs(args_usage(), stdout);
+        fputs(args_usage_of(a->help_of), stdout);
         return EXIT_DONE;
     case COMMAND_HELP_RECIPE:
         (a->markdown ? rl_recipe_markdown : rl_recipe_help)(stdout);

@@ -14,17 +14,22 @@
 #include "rl/core/alloc.h"
 #include "rl/core/str.h"
 
+const char *rl_fs_nearest(const char *path, rl_arena *arena) {
+    char **name = NULL;
+    size_t n = 0;
+    rl_err ignored;
+    if (rl_fs_list(rl_path_dir(arena, path), arena, &name, &n, &ignored) != RL_OK) {
+        return NULL;
+    }
+    return rl_text_nearest(rl_path_base(path), (const char *const *)name, n);
+}
+
 /* A file that is not there: a neighbour of nearly that name may be meant. */
 static rl_status fail_missing(const char *path, rl_err *err) {
     rl_arena *arena = rl_arena_new(0);
-    char **name = NULL, folder[512];
-    const char *near = NULL;
-    size_t n = 0;
-    rl_err ignored;
+    const char *near = rl_fs_nearest(path, arena);
+    char folder[512];
     rl_status status;
-    if (rl_fs_list(rl_path_dir(arena, path), arena, &name, &n, &ignored) == RL_OK) {
-        near = rl_text_nearest(rl_path_base(path), (const char *const *)name, n);
-    }
     if (near != NULL) {
         status =
             rl_fail(err, RL_IO, "cannot read '%s': no such file; did you mean '%s'?", path, near);

@@ -333,7 +333,8 @@ rl_status rl_eval_recipe(const rl_recipe *recipe, const volatile sig_atomic_t *s
     *begun = false;
     if (recipe->data.eval[0] == '\0' || recipe->n_rewards == 0) {
         return rl_fail(err, RL_BAD_RECIPE,
-                       "an evaluation wants problems and a judge, but '%s' is empty",
+                       "an evaluation wants problems and a judge, but '%s' is empty; the loss over "
+                       "'data.eval_loss' is measured in a run of algo 'sft' alone",
                        recipe->n_rewards == 0 ? "rewards" : "data.eval");
     }
     if (recipe->model.init == RL_MODEL_INIT_RANDOM) {

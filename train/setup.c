@@ -144,8 +144,17 @@ static rl_status open_checkpoint(setup *s, rl_err *err) {
 
 rl_status setup_need_file(const char *path, const char *key, rl_err *err) {
     if (!rl_fs_exists(path)) {
-        return rl_fail(err, RL_IO, "'%s' names '%s', which is not there; set it with --set %s=FILE",
-                       key, path, key);
+        rl_arena *arena = rl_arena_new(0);
+        const char *near = rl_fs_nearest(path, arena);
+        rl_status status =
+            near != NULL
+                ? rl_fail(err, RL_IO, "'%s' names '%s', which is not there; did you mean '%s'?",
+                          key, path, near)
+                : rl_fail(err, RL_IO,
+                          "'%s' names '%s', which is not there; set it with --set %s=FILE", key,
+                          path, key);
+        rl_arena_free(arena);
+        return status;
     }
     return RL_OK;
 }

@@ -107,7 +107,34 @@ static void table(void **state) {
     }
 }
 
+static void help_is_of_the_command(void **state) {
+    static const struct {
+        const char *argv[3], *says;
+    } table[] = {
+        {{"eval", "--help"}, "usage: rl-train eval RECIPE"},
+        {{"export", "-h"}, "usage: rl-train export MODEL OUT"},
+        {{"export", "--help"}, "merged"},
+        {{"--help"}, "exit codes:"},
+        {{"score", "--help"}, "rl-train score MODEL"},
+    };
+    (void)state;
+    for (size_t i = 0; i < RL_COUNT(table); i++) {
+        const char *given[4] = {"rl-train", table[i].argv[0], table[i].argv[1]}, *set[4];
+        char *argv[4];
+        args a = {.set = set};
+        rl_err err = {""};
+        memcpy(argv, given, sizeof argv);
+        assert_int_equal(args_parse(given[2] != NULL ? 3 : 2, argv, &a, &err), RL_OK);
+        assert_int_equal(a.command, COMMAND_HELP);
+        if (strstr(args_usage_of(a.help_of), table[i].says) == NULL) {
+            fail_msg("case %zu does not say <%s>", i, table[i].says);
+        }
+    }
+    assert_null(strstr(args_usage_of(COMMAND_EVAL), "export"));
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(table)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(table),
+                                       cmocka_unit_test(help_is_of_the_command)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

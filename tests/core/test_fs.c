@@ -64,7 +64,10 @@ static void test_missing_files_and_neighbours(void **state) {
     const char *path = in(p, "trian.jsonl");
     rl_status status = rl_fs_read(path, p->arena, &text, &len, &err);
     assert_fails(p, status, &err, "read", path, "no such file; check the path");
+    assert_null(rl_fs_nearest(path, p->arena));
     assert_ok(rl_fs_write(in(p, "train.jsonl"), "", 0, &err));
+    assert_string_equal(rl_fs_nearest(path, p->arena), "train.jsonl");
+    assert_null(rl_fs_nearest(in(p, "none/train.jsonl"), p->arena));
     status = rl_fs_read(path, p->arena, &text, &len, &err);
     assert_fails(p, status, &err, "read", path, "no such file; did you mean 'train.jsonl'?");
     assert_non_null(getcwd(cwd, sizeof cwd));

@@ -395,6 +395,7 @@ measure 0 "iter-2" --set "data.eval=$golden/data/toy_problems.jsonl"
 measure 0 '"eval/toy_problems/iter2_fresh":' --set "data.eval=$golden/data/toy_problems.jsonl" --set eval.controls=true --json
 [ "$(wc -l <out)" = 1 ] || fail "eval --json prints more than one object"
 measure 2 "'data.eval' is empty"
+measure 2 "over 'data.eval_loss' is measured in a run of algo 'sft'"
 measure 2 "'model.init' is random" --set "data.eval=$golden/data/toy_problems.jsonl" --set model.init=random
 measure 2 "does not belong to eval" --overwrite
 

@@ -70,6 +70,9 @@ rl_status rl_fs_copy(const char *from, const char *to, rl_err *err) RL_MUST_USE;
 rl_status rl_fs_list(const char *path, rl_arena *arena, char ***out, size_t *n_out,
                      rl_err *err) RL_MUST_USE;
 
+/* The name in the folder of path that is nearly path's own, or NULL; in the arena. */
+const char *rl_fs_nearest(const char *path, rl_arena *arena);
+
 /* Path arithmetic, no disk access; results in the arena. */
 char *rl_path_join(rl_arena *arena, const char *folder, const char *name); // an absolute name wins
 char *rl_path_dir(rl_arena *arena, const char *path);                      // "." when there is none
