@@ -14,6 +14,7 @@ const char *args_usage(void) {
            "       rl-train score MODEL [--in FILE] [--out FILE] [--threads N]\n"
            "                      [--kernels auto|ref|avx2|avx512]\n"
            "       rl-train export MODEL OUT [--dtype f32|bf16|f16] [--adapter DIR]\n"
+           "       rl-train convert IN OUT [--dtype f32|f16|bf16|q8_0] [--tokenizer FILE]\n"
            "       rl-train eval RECIPE [--set SECTION.KEY=VALUE]... [--json]\n"
            "       rl-train render MODEL [--in FILE]\n"
            "       rl-train tokenize MODEL [--in FILE]\n"
@@ -46,8 +47,12 @@ const char *args_usage(void) {
            "               that of id t + 1, else one per token of the completion\n"
            "  export       write the model as a new Hugging Face folder OUT, its weights in that "
            "dtype\n"
-           "  --adapter    of score, sample and export: a LoRA adapter on MODEL, which export\n"
-           "               merges; MODEL may be an adapter itself\n"
+           "  --adapter    of score, sample, export and convert: a LoRA adapter on MODEL, which "
+           "the\n"
+           "               last two merge; MODEL may be an adapter itself\n"
+           "  convert      from a folder or a .gguf file to a folder, or to the file OUT.gguf; "
+           "llama2.c's\n"
+           "               .bin goes in too, with its --tokenizer\n"
            "  eval         measure 'model.path' on 'data.eval' without training, as the 'eval' "
            "keys "
            "say;\n"
@@ -108,9 +113,10 @@ static const option options[] = {
     {"--n", OPTION_COUNT, OF_SAMPLE(n), 0, 1, 1 << 16},
     {"--seed", OPTION_COUNT, OF_SAMPLE(seed), 0, 0, INT32_MAX},
     {"--logprobs", OPTION_FLAG, OF_SAMPLE(logprobs), 0, 0, 0},
-    {"--dtype", OPTION_TEXT, offsetof(args, dtype), FOR(EXPORT), 0, 0, 0},
-    {"--adapter", OPTION_TEXT, offsetof(args, adapter), FOR(EXPORT) | FOR(SCORE) | FOR(SAMPLE), 0,
-     0, 0},
+    {"--dtype", OPTION_TEXT, offsetof(args, dtype), FOR(EXPORT) | FOR(CONVERT), 0, 0, 0},
+    {"--tokenizer", OPTION_TEXT, offsetof(args, tokenizer), FOR(CONVERT), 0, 0, 0},
+    {"--adapter", OPTION_TEXT, offsetof(args, adapter),
+     FOR(EXPORT) | FOR(CONVERT) | FOR(SCORE) | FOR(SAMPLE), 0, 0, 0},
     {"--json", OPTION_FLAG, offsetof(args, json), FOR(EVAL), 0, 0, 0},
     {"--markdown", OPTION_FLAG, offsetof(args, markdown), FOR(HELP_RECIPE), 0, 0, 0},
     {"--help", OPTION_COMMAND, 0, ~0u, COMMAND_HELP, 0, 0},
@@ -238,11 +244,11 @@ static rl_status check_sample(const args *a, rl_err *err) {
 }
 
 static rl_status check(const args *a, uint64_t seen, rl_err *err) {
-    static const char *const names[] = {"training", "sample",        "score",    "export",
-                                        "eval",     "render",        "tokenize", "doctor",
-                                        "--help",   "--help-recipe", "--version"};
-    const unsigned with_subject = FOR(TRAIN) | FOR(SAMPLE) | FOR(SCORE) | FOR(EXPORT) | FOR(EVAL) |
-                                  FOR(RENDER) | FOR(TOKENIZE);
+    static const char *const names[] = {"training", "sample", "score",         "export",
+                                        "convert",  "eval",   "render",        "tokenize",
+                                        "doctor",   "--help", "--help-recipe", "--version"};
+    const unsigned with_subject = FOR(TRAIN) | FOR(SAMPLE) | FOR(SCORE) | FOR(EXPORT) |
+                                  FOR(CONVERT) | FOR(EVAL) | FOR(RENDER) | FOR(TOKENIZE);
     bool bare = (with_subject >> a->command & 1) == 0;
     for (size_t i = 0; i < N_OPTIONS; i++) {
         if ((seen >> i & 1) != 0 && (options[i].allowed >> a->command & 1) == 0) {
@@ -270,6 +276,10 @@ static rl_status check(const args *a, uint64_t seen, rl_err *err) {
         return rl_fail(err, RL_BAD_RECIPE, "%s wants a model, whose tokenizer it uses",
                        names[a->command]);
     }
+    if (a->command == COMMAND_CONVERT && a->out == NULL) {
+        return rl_fail(err, RL_BAD_RECIPE,
+                       "convert wants a model and the folder or .gguf to write");
+    }
     if (a->command == COMMAND_EXPORT && a->out == NULL) {
         return rl_fail(err, RL_BAD_RECIPE, "export wants a model and the folder to write");
     }
@@ -281,10 +291,10 @@ static bool read_command(const char *arg, args *out) {
     static const struct {
         const char *name;
         command command;
-    } rows[] = {{"sample", COMMAND_SAMPLE}, {"score", COMMAND_SCORE},
-                {"export", COMMAND_EXPORT}, {"eval", COMMAND_EVAL},
-                {"render", COMMAND_RENDER}, {"tokenize", COMMAND_TOKENIZE},
-                {"doctor", COMMAND_DOCTOR}};
+    } rows[] = {{"sample", COMMAND_SAMPLE},     {"score", COMMAND_SCORE},
+                {"export", COMMAND_EXPORT},     {"convert", COMMAND_CONVERT},
+                {"eval", COMMAND_EVAL},         {"render", COMMAND_RENDER},
+                {"tokenize", COMMAND_TOKENIZE}, {"doctor", COMMAND_DOCTOR}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (strcmp(arg, rows[i].name) == 0) {
             out->command = out->command == COMMAND_TRAIN ? rows[i].command : out->command;
@@ -299,7 +309,8 @@ static rl_status read_plain(const char *arg, args *out, rl_err *err) {
         out->subject = arg;
     } else if (out->command == COMMAND_SAMPLE && out->prompt == NULL) {
         out->prompt = arg;
-    } else if (out->command == COMMAND_EXPORT && out->out == NULL) {
+    } else if ((out->command == COMMAND_EXPORT || out->command == COMMAND_CONVERT) &&
+               out->out == NULL) {
         out->out = arg;
     } else {
         return rl_fail(err, RL_BAD_RECIPE, "'%s' is one argument too many; options begin with --",

@@ -12,6 +12,7 @@ typedef enum command {
     COMMAND_SAMPLE,
     COMMAND_SCORE,
     COMMAND_EXPORT,
+    COMMAND_CONVERT,
     COMMAND_EVAL,
     COMMAND_RENDER,
     COMMAND_TOKENIZE,
@@ -36,15 +37,16 @@ typedef struct args {
     command help_of;     // the command that --help came with
     const char *subject; // RECIPE of train and eval, MODEL of the others
     const char *prompt;  // of sample; NULL or "-" is standard input
-    const char *out;     // OUT of export
+    const char *out;     // OUT of export and convert
     const char **set;    // [n_set] "section.key=value"; room for one an argument
     size_t n_set;
     const char *in; // --in of score, render and tokenize; NULL or "-" is standard input
     const char *to; // --out of score; NULL is standard output
     const char *kernels;
-    const char *dtype;   // of export
-    const char *adapter; // of score, sample and export; a folder
-    int threads;         // 0 for one per processor
+    const char *tokenizer; // of convert, for llama2.c's models
+    const char *dtype;     // of export
+    const char *adapter;   // of score, sample, export and convert; a folder
+    int threads;           // 0 for one per processor
     bool dry_run, overwrite, resume, markdown, json;
     sample_args sample;
 } args;

@@ -16,6 +16,7 @@ int command_train(const args *a);
 int command_sample(const args *a);
 int command_score(const args *a);
 int command_export(const args *a);
+int command_convert(const args *a);
 int command_eval(const args *a);
 int command_render(const args *a);
 int command_tokenize(const args *a);

@@ -2,10 +2,8 @@
 #include <string.h>
 
 #include "cli/commands.h"
-#include "rl/core/fs.h"
+#include "cli/model.h"
 #include "rl/core/log.h"
-#include "rl/policy/lora.h"
-#include "rl/tensor/cpu.h"
 
 static rl_status find_dtype(const char *name, rl_save_dtype *out, rl_err *err) {
     *out = RL_SAVE_F32;
@@ -20,41 +18,6 @@ static rl_status find_dtype(const char *name, rl_save_dtype *out, rl_err *err) {
                : rl_fail(err, RL_BAD_RECIPE, "unknown dtype '%s'; known: f32, bf16, f16", name);
 }
 
-static rl_status check_absent(const char *path, rl_err *err) {
-    return rl_fs_exists(path)
-               ? rl_fail(err, RL_BAD_RECIPE,
-                         "'%s' is there already and export replaces nothing; name another folder, "
-                         "or remove it",
-                         path)
-               : RL_OK;
-}
-
-// Aside first, so that a folder under its own name is whole.
-static rl_status write_folder(const rl_checkpoint *checkpoint, const rl_params *params,
-                              rl_backend *be, rl_save_dtype dtype, const char *out, rl_err *err) {
-    rl_arena *arena = rl_arena_new(0);
-    char *folder = rl_path_absolute(arena, out), *aside = rl_arena_printf(arena, "%s.tmp", folder);
-    rl_status status = check_absent(folder, err);
-    if (status == RL_OK) {
-        status = check_absent(aside, err);
-    }
-    if (status == RL_OK) {
-        rl_err ignored;
-        status = rl_fs_mkdirs(aside, err);
-        if (status == RL_OK) {
-            status = rl_checkpoint_write(checkpoint, params, be, dtype, aside, err);
-        }
-        if (status == RL_OK) {
-            status = rl_fs_rename(aside, folder, err);
-        }
-        if (status != RL_OK) {
-            (void)!rl_fs_remove(aside, &ignored);
-        }
-    }
-    rl_arena_free(arena);
-    return status;
-}
-
 // An adapter is merged into the weights.
 static rl_status export(const args *a, rl_save_dtype dtype, const rl_checkpoint *checkpoint,
                         const rl_adapter *adapter, rl_backend *be, rl_err *err) {
@@ -67,7 +30,7 @@ static rl_status export(const args *a, rl_save_dtype dtype, const rl_checkpoint 
         status = rl_adapter_merge(adapter, &params, be, err);
     }
     if (status == RL_OK) {
-        status = write_folder(checkpoint, &params, be, dtype, a->out, err);
+        status = model_write_folder(checkpoint, &params, be, dtype, a->out, err);
     }
     if (status == RL_OK) {
         printf("%s: %lld weights as %s%s\n", a->out, (long long)params.n_values,
@@ -85,7 +48,7 @@ int command_export(const args *a) {
     rl_err err = {""};
     rl_status status = find_dtype(a->dtype, &dtype, &err);
     if (status == RL_OK) {
-        status = check_absent(a->out, &err); // before anything is read
+        status = model_check_absent(a->out, &err); // before anything is read
     }
     if (status == RL_OK) {
         status = rl_adapted_open(a->subject, a->adapter, &checkpoint, &adapter, &err);

@@ -23,6 +23,8 @@ static int dispatch(const args *a) {
         return command_score(a);
     case COMMAND_EXPORT:
         return command_export(a);
+    case COMMAND_CONVERT:
+        return command_convert(a);
     case COMMAND_EVAL:
         return command_eval(a);
     case COMMAND_RENDER:

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "rl/core/fs.h"
+
 static rl_status find_kernels(const char *name, rl_kernels *out, rl_err *err) {
     *out = RL_KERNELS_AUTO;
     for (int i = 0; name != NULL && rl_kernels_names[i] != NULL; i++) {
@@ -89,4 +91,39 @@ void model_close(model *m) {
     rl_adapter_close(m->adapter);
     rl_checkpoint_close(m->checkpoint);
     *m = (model){0};
+}
+
+rl_status model_check_absent(const char *path, rl_err *err) {
+    return rl_fs_exists(path)
+               ? rl_fail(
+                     err, RL_BAD_RECIPE,
+                     "'%s' is there already and nothing is replaced; name another, or remove it",
+                     path)
+               : RL_OK;
+}
+
+// Aside first, so that a folder under its own name is whole.
+rl_status model_write_folder(const rl_checkpoint *checkpoint, const rl_params *params,
+                             rl_backend *be, rl_save_dtype dtype, const char *out, rl_err *err) {
+    rl_arena *arena = rl_arena_new(0);
+    char *folder = rl_path_absolute(arena, out), *aside = rl_arena_printf(arena, "%s.tmp", folder);
+    rl_status status = model_check_absent(folder, err);
+    if (status == RL_OK) {
+        status = model_check_absent(aside, err);
+    }
+    if (status == RL_OK) {
+        rl_err ignored;
+        status = rl_fs_mkdirs(aside, err);
+        if (status == RL_OK) {
+            status = rl_checkpoint_write(checkpoint, params, be, dtype, aside, err);
+        }
+        if (status == RL_OK) {
+            status = rl_fs_rename(aside, folder, err);
+        }
+        if (status != RL_OK) {
+            (void)!rl_fs_remove(aside, &ignored);
+        }
+    }
+    rl_arena_free(arena);
+    return status;
 }

@@ -34,4 +34,11 @@ rl_status model_open_text(const args *a, model *m, rl_err *err) RL_MUST_USE;
 rl_status model_open_weights(const args *a, model *m, rl_err *err) RL_MUST_USE;
 void model_close(model *m);
 
+/* Nothing that is there is replaced. */
+rl_status model_check_absent(const char *path, rl_err *err) RL_MUST_USE;
+/* Writes a new Hugging Face folder: aside first, so that one under its own name is whole. */
+rl_status model_write_folder(const rl_checkpoint *checkpoint, const rl_params *params,
+                             rl_backend *be, rl_save_dtype dtype, const char *out,
+                             rl_err *err) RL_MUST_USE;
+
 #endif

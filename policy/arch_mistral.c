@@ -8,6 +8,8 @@ static const rl_tensor_row layer[] = {
 const rl_family rl_family_mistral = {
     .model_type = "mistral",
     .architecture = "MistralForCausalLM",
+    .gguf = "llama", // where there are no windows
+    .gguf_pairs = true,
     RL_ROWS_OUTSIDE,
     .layer = layer,
     .n_layer = sizeof layer / sizeof layer[0],

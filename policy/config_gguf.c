@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "policy/config_parts.h"
@@ -36,6 +37,22 @@ static int32_t gguf_int(gguf_reader *r, const char *name, int32_t max, int32_t f
     return (int32_t)n;
 }
 
+// The number that was meant: 1e-5 was rounded to a float32 on its way into the file.
+static double shortest(double x) {
+    float narrow = (float)x;
+    char digits[32];
+    if ((double)narrow != x) {
+        return x;
+    }
+    for (int n = 6; n <= 9; n++) {
+        snprintf(digits, sizeof digits, "%.*g", n, x);
+        if (strtof(digits, NULL) == narrow) {
+            return strtod(digits, NULL);
+        }
+    }
+    return x;
+}
+
 static double gguf_real(gguf_reader *r, const char *name, double fallback) {
     char key[96];
     double x = 0;
@@ -49,7 +66,7 @@ static double gguf_real(gguf_reader *r, const char *name, double fallback) {
         r->status = rl_fail(r->err, RL_IO, "metadata '%s' must be a number above 0", key);
         return 1;
     }
-    return x;
+    return shortest(x);
 }
 
 static void gguf_rope(gguf_reader *r, rl_model_config *out) {
@@ -102,7 +119,8 @@ static bool are_factors(const rl_model_config *out, const rl_rope *rope, const f
 
 /* The converter writes what config.json calls "llama3" as a tensor of factors. Every model so far
  * has the same bounds; other factors are refused, since no config.json could say them again. */
-static rl_status read_factors(const rl_gguf *file, rl_model_config *out, rl_err *err) {
+static rl_status read_factors(const rl_gguf *file, const char *prefix, rl_model_config *out,
+                              rl_err *err) {
     const rl_weight *weight = rl_gguf_find(file, "rope_freqs.weight");
     rl_rope *rope = &out->rope[0];
     rl_rope scaled = {.kind = RL_ROPE_LLAMA3,
@@ -111,6 +129,8 @@ static rl_status read_factors(const rl_gguf *file, rl_model_config *out, rl_err 
                       .low_freq = 1,
                       .high_freq = 4,
                       .original = 8192};
+    char key[96];
+    int64_t original;
     float *factor;
     bool known;
     if (weight == NULL) {
@@ -122,6 +142,10 @@ static rl_status read_factors(const rl_gguf *file, rl_model_config *out, rl_err 
                        "tensor 'rope_freqs.weight' does not scale %d frequencies alone",
                        out->head_dim / 2);
     }
+    snprintf(key, sizeof key, "%s.rope.scaling.original_context_length", prefix);
+    if (rl_gguf_integer(file, key, &original) && original >= 1 && original <= POSITIONS_MAX) {
+        scaled.original = (int32_t)original;
+    }
     factor = rl_alloc((size_t)weight->shape[0], sizeof *factor);
     rl_weight_to_f32(weight, factor);
     for (int64_t i = 0; i < weight->shape[0]; i++) {
@@ -132,8 +156,9 @@ static rl_status read_factors(const rl_gguf *file, rl_model_config *out, rl_err 
     if (!known) {
         return rl_fail(err, RL_UNSUPPORTED,
                        "the factors in 'rope_freqs.weight' are not those of Llama 3's scaling from "
-                       "8192 positions; use the model's Hugging Face folder, whose config.json "
-                       "says how frequencies are scaled");
+                       "%d positions; use the model's Hugging Face folder, whose config.json "
+                       "says how frequencies are scaled",
+                       (int)scaled.original);
     }
     if (scaled.factor > 1) {
         *rope = scaled;
@@ -219,7 +244,7 @@ rl_status rl_model_config_from_gguf(const rl_gguf *file, rl_model_config *out, r
     out->norm_eps = gguf_real(&r, "attention.layer_norm_rms_epsilon", REQUIRED);
     out->tied = rl_gguf_find(file, family->head.gguf) == NULL;
     gguf_rope(&r, out);
-    r.status = r.status == RL_OK ? read_factors(file, out, err) : r.status;
+    r.status = r.status == RL_OK ? read_factors(file, family->gguf, out, err) : r.status;
     for (int32_t i = 0; r.status == RL_OK && family->ropes != NULL && i < out->n_layers; i++) {
         if (!family->ropes(NULL, out, i)) {
             rl_layer_set_add(&out->still, i);

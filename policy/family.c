@@ -53,7 +53,9 @@ void rl_family_names(rl_str *out) {
 
 void rl_family_gguf_names(rl_str *out) {
     for (size_t i = 0; i < N_FAMILIES; i++) {
-        if (families[i]->gguf != NULL) {
+        // Llama's name stands for what has Llama's block.
+        if (families[i]->gguf != NULL &&
+            rl_family_of_gguf(families[i]->gguf, strlen(families[i]->gguf)) == families[i]) {
             append_name(out, families[i]->gguf);
         }
     }

@@ -44,3 +44,7 @@ const rl_gguf_pre *rl_gguf_pre_find(const char *name, size_t name_len) {
     }
     return NULL;
 }
+
+const rl_gguf_pre *rl_gguf_pre_at(size_t i) {
+    return i < sizeof pres / sizeof pres[0] ? &pres[i] : NULL;
+}

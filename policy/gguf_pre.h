@@ -22,4 +22,7 @@ typedef struct rl_gguf_pre {
 /* NULL when the name is not covered. name is not terminated. */
 const rl_gguf_pre *rl_gguf_pre_find(const char *name, size_t name_len);
 
+/* Row i of all that are covered; NULL behind the last. */
+const rl_gguf_pre *rl_gguf_pre_at(size_t i);
+
 #endif

@@ -238,6 +238,13 @@ static rl_status find_kind(const rl_gguf *file, const rl_gguf_pre **pre, rl_err 
     return RL_OK;
 }
 
+bool rl_gguf_has_no_words(const rl_gguf *file) {
+    const char *model;
+    size_t len;
+    return rl_gguf_text(file, "tokenizer.ggml.model", &model, &len) && len == 4 &&
+           memcmp(model, "none", 4) == 0;
+}
+
 rl_status rl_gguf_tokenizer_json(const rl_gguf *file, rl_str *out, rl_err *err) {
     rl_gguf_vocab v = {0};
     rl_json_writer w = {.out = out};

@@ -11,12 +11,23 @@ bool rl_gguf_is_text(const char *text, size_t len) {
     return rl_utf8_valid(text, len) && memchr(text, 0, len) == NULL;
 }
 
+size_t rl_gguf_n_tokens(const rl_gguf *file) {
+    size_t n = 0;
+    double kind;
+    (void)rl_gguf_list(file, "tokenizer.ggml.tokens", &n); // stays 0
+    while (n > 0 && rl_gguf_list_real(file, "tokenizer.ggml.token_type", n - 1, &kind) &&
+           kind == RL_GGUF_KIND_UNUSED) {
+        n--;
+    }
+    return n;
+}
+
 rl_status rl_gguf_vocab_read(rl_gguf_vocab *v, const rl_gguf *file, rl_err *err) {
     const char *text;
     size_t len;
     *v = (rl_gguf_vocab){.file = file};
-    if (!rl_gguf_list(v->file, "tokenizer.ggml.tokens", &v->n_tokens) || v->n_tokens == 0 ||
-        v->n_tokens > INT32_MAX) {
+    v->n_tokens = rl_gguf_n_tokens(file);
+    if (v->n_tokens == 0 || v->n_tokens > INT32_MAX) {
         return rl_fail(err, RL_IO, "the metadata have no list 'tokenizer.ggml.tokens'");
     }
     v->id = rl_map_new(v->n_tokens);

@@ -18,6 +18,7 @@ typedef enum rl_gguf_kind {
     RL_GGUF_KIND_UNKNOWN = 2,
     RL_GGUF_KIND_CONTROL = 3,
     RL_GGUF_KIND_USER = 4,
+    RL_GGUF_KIND_UNUSED = 5,
     RL_GGUF_KIND_BYTE = 6
 } rl_gguf_kind;
 
@@ -27,6 +28,9 @@ typedef struct rl_gguf_vocab {
     rl_map *id; // by text
 } rl_gguf_vocab;
 
+/* How many tokens the list has without the unused ones at its end, which stand for rows of the
+ * embedding beyond the tokenizer; 0 where there is no list. */
+size_t rl_gguf_n_tokens(const rl_gguf *file);
 /* Every token is valid text and there once. Release also after a failure. */
 rl_status rl_gguf_vocab_read(rl_gguf_vocab *v, const rl_gguf *file, rl_err *err) RL_MUST_USE;
 void rl_gguf_vocab_release(rl_gguf_vocab *v);

@@ -246,6 +246,9 @@ rl_status rl_save_tokenizer(const rl_checkpoint *source, const char *folder, rl_
     if (source->gguf == NULL) {
         return copy_tokenizer(source, folder, err);
     }
+    if (rl_gguf_has_no_words(source->gguf)) {
+        return RL_OK;
+    }
     status = rl_gguf_tokenizer_json(source->gguf, &text, err);
     if (status == RL_OK) {
         status = write_text(folder, "tokenizer.json", &text, err);

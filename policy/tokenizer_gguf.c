@@ -2,12 +2,11 @@
 #include <string.h>
 
 #include "policy/gguf_pre.h"
+#include "policy/gguf_vocab.h"
 #include "policy/pattern.h"
 #include "policy/tokenizer_forms.h"
 #include "rl/core/alloc.h"
 #include "rl/core/unicode.h"
-
-enum { KIND_NORMAL = 1, KIND_UNKNOWN = 2, KIND_CONTROL = 3, KIND_USER = 4, KIND_BYTE = 6 };
 
 // The text of a key in the tokenizer's arena, or NULL.
 static const char *text_of(rl_tokenizer *tokenizer, const rl_gguf *file, const char *key) {
@@ -20,19 +19,20 @@ static const char *text_of(rl_tokenizer *tokenizer, const rl_gguf *file, const c
 static int64_t kind_of(const rl_gguf *file, size_t i) {
     double kind;
     bool known = rl_gguf_list_real(file, "tokenizer.ggml.token_type", i, &kind);
-    return known && kind >= 0 && kind <= KIND_BYTE ? (int64_t)kind : KIND_NORMAL;
+    return known && kind >= 0 && kind <= RL_GGUF_KIND_BYTE ? (int64_t)kind : RL_GGUF_KIND_NORMAL;
 }
 
 // `scored`: SentencePiece, where control tokens, bytes and the unknown never come out of the model.
 static rl_status read_tokens(rl_tokenizer *tokenizer, const rl_gguf *file, bool scored,
                              rl_err *err) {
-    size_t n, n_kinds;
-    if (!rl_gguf_list(file, "tokenizer.ggml.tokens", &n) || n == 0) {
+    size_t n = 0, n_kinds;
+    if (!rl_gguf_list(file, "tokenizer.ggml.tokens", &n) || rl_gguf_n_tokens(file) == 0) {
         return rl_fail(err, RL_IO, "there is no list 'tokenizer.ggml.tokens'");
     }
     if (rl_gguf_list(file, "tokenizer.ggml.token_type", &n_kinds) && n_kinds != n) {
         return rl_fail(err, RL_IO, "there are %zu tokens but %zu token types", n, n_kinds);
     }
+    n = rl_gguf_n_tokens(file);
     rl_vocab_init(&tokenizer->vocab, tokenizer->arena, n);
     for (size_t i = 0; i < n; i++) {
         const char *text;
@@ -42,11 +42,12 @@ static rl_status read_tokens(rl_tokenizer *tokenizer, const rl_gguf *file, bool 
             return rl_fail(err, RL_IO, "token %zu is not valid text", i);
         }
         int64_t kind = kind_of(file, i);
-        bool special = kind == KIND_CONTROL || kind == KIND_UNKNOWN;
-        bool model = !scored || (!special && kind != KIND_BYTE);
+        bool special = kind == RL_GGUF_KIND_CONTROL || kind == RL_GGUF_KIND_UNKNOWN;
+        bool model = !scored || (!special && kind != RL_GGUF_KIND_BYTE);
         unsigned flags = (model ? RL_TOKEN_MODEL : 0u) | (special ? RL_TOKEN_SPECIAL : 0u);
         rl_status status = rl_vocab_put(&tokenizer->vocab, (int64_t)i, text, len, flags, err);
-        if (status == RL_OK && len > 0 && (kind == KIND_CONTROL || kind == KIND_USER)) {
+        if (status == RL_OK && len > 0 &&
+            (kind == RL_GGUF_KIND_CONTROL || kind == RL_GGUF_KIND_USER)) {
             rl_added added = {.text = tokenizer->vocab.token[i].text,
                               .len = len,
                               .id = (int32_t)i,
@@ -127,7 +128,7 @@ static rl_status read_byte_level(rl_tokenizer *tokenizer, const rl_gguf *file, b
 static rl_status read_scores(rl_tokenizer *tokenizer, const rl_gguf *file, rl_err *err) {
     int32_t n = tokenizer->vocab.n_tokens;
     size_t n_scores;
-    if (!rl_gguf_list(file, "tokenizer.ggml.scores", &n_scores) || n_scores != (size_t)n) {
+    if (!rl_gguf_list(file, "tokenizer.ggml.scores", &n_scores) || n_scores < (size_t)n) {
         return rl_fail(err, RL_UNSUPPORTED,
                        "the tokenizer has neither merges nor a score for every token");
     }

@@ -289,6 +289,35 @@ expect 2 "there is no model at 'absent'" "$bin/rl-train" export absent other
 expect 2 "the folder to write" "$bin/rl-train" export "$golden/models/tiny-chat"
 [ ! -e other ] || fail "a refused export left 'other'"
 
+# Converting: a GGUF file gives the same scores and words as the folder, to the bit, and becomes a folder again.
+convert() { expect "$1" "$2" "$bin/rl-train" convert "${@:3}"; }
+chat=$golden/models/tiny-chat
+convert 0 "weights as f32" "$chat" chat.gguf
+convert 0 "weights as f32" chat.gguf chat
+convert 0 "weights as q8_0" "$chat" small.gguf --dtype q8_0
+convert 0 "weights as bf16" small.gguf eighth --dtype bf16
+expect 0 '"sum":' "$bin/rl-train" score "$chat" --in records.jsonl
+cp out want
+for model in chat.gguf chat; do
+  expect 0 '"sum":' "$bin/rl-train" score $model --in records.jsonl
+  cmp -s out want || fail "$model scores otherwise than the folder it was made of"
+  "$bin/rl-train" sample $model "add 1" --seed 4 --max-tokens 12 >out 2>err
+  cmp -s out first || fail "$model says something else: $(cat out err)"
+done
+expect 0 '"sum":' "$bin/rl-train" score small.gguf --in records.jsonl
+cmp -s out want && fail "eight bits changed nothing"
+[ "$(wc -c <small.gguf)" -lt "$(wc -c <chat.gguf)" ] || fail "a Q8_0 file is not smaller"
+convert 2 "'chat.gguf' is there already" "$chat" chat.gguf
+convert 2 "a folder has no dtype 'q8_0'" "$chat" other --dtype q8_0
+convert 2 "unknown dtype 'q4_0'" "$chat" other.gguf --dtype q4_0
+convert 2 "the folder or .gguf to write" "$chat"
+convert 2 "models of type 'phi3' are not written as GGUF" "$golden/models/phi3" other.gguf
+convert 0 "has no tokenizer, and so has the GGUF file" "$golden/models/qwen3" words.gguf
+expect 0 '"sum":' "$bin/rl-train" score words.gguf --in ids.jsonl
+printf 'no model' >bad.bin
+convert 2 "is no model of llama2.c" bad.bin other
+ls | grep -q '^other' && fail "a refused conversion left something: $(ls)"
+
 # Supervised training, which runs no programs.
 for i in 1 2 3 4 5 6 7 8; do
   echo '{"prompt": "add '$i'", "completion": "x + '$i'", "spans": [[4, 5, 3]]}'

@@ -7,6 +7,7 @@
 
 #include "rl/policy/config.h"
 #include "rl/policy/params.h"
+#include "rl/policy/tokenizer.h"
 
 /* An opened checkpoint: a folder (config.json, model.safetensors or shards with an index) or a
  * .gguf file. */
@@ -43,5 +44,13 @@ extern const char *const rl_save_dtype_names[]; // in enumerator order, NULL-ter
  */
 rl_status rl_checkpoint_write(const rl_checkpoint *source, const rl_params *params, rl_backend *be,
                               rl_save_dtype dtype, const char *folder, rl_err *err) RL_MUST_USE;
+/*
+ * Writes a GGUF file as llama.cpp reads it, matrices as F32, F16, BF16 or Q8_0, vectors as F32.
+ * What GGUF cannot say of a model or of its tokenizer is refused. Read again, an F32 file gives the
+ * same weights to the bit. tokenizer NULL: a file without one.
+ */
+rl_status rl_checkpoint_write_gguf(const rl_checkpoint *source, const rl_tokenizer *tokenizer,
+                                   const rl_params *params, rl_backend *be, rl_stored stored,
+                                   const char *path, rl_err *err) RL_MUST_USE;
 
 #endif
