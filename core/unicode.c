@@ -190,6 +190,18 @@ bool rl_unicode_is_mark(uint32_t code) {
     return utf8proc_category((utf8proc_int32_t)code) == UTF8PROC_CATEGORY_MN;
 }
 
+bool rl_unicode_is_decimal(uint32_t code) {
+    return utf8proc_category((utf8proc_int32_t)code) == UTF8PROC_CATEGORY_ND;
+}
+
+rl_unicode_case rl_unicode_case_of(uint32_t code) {
+    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);
+    return category == UTF8PROC_CATEGORY_LU   ? RL_CASE_UPPER
+           : category == UTF8PROC_CATEGORY_LL ? RL_CASE_LOWER
+           : category == UTF8PROC_CATEGORY_LT ? RL_CASE_TITLE
+                                              : RL_CASE_NONE;
+}
+
 void rl_unicode_lower(const char *text, size_t text_len, rl_str *out) {
     for (size_t at = 0; at < text_len;) {
         uint32_t code;

@@ -1,10 +1,11 @@
 /* Filters of texts and numbers; those of lists are in jinja_filters_list.c. */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "policy/jinja_methods.h"
-#include "policy/jinja_run.h"
+#include "rl/core/unicode.h"
 
 typedef rl_jinja_value value;
 typedef rl_jinja_text text;
@@ -104,8 +105,11 @@ static bool read_number(text t, char *out, size_t cap) {
     return n > 0;
 }
 
-static bool to_integer(const value *v, int base, int64_t *out) {
-    char digits[72], *end;
+// Python's int(). *large: there is one, but 64 bits do not hold it.
+static bool to_integer(const value *v, int base, int64_t *out, bool *large) {
+    char digits[400], *end;
+    double real = 0;
+    *large = false;
     switch (v->type) {
     case RL_JINJA_BOOL:
         *out = v->as.truth;
@@ -114,7 +118,8 @@ static bool to_integer(const value *v, int base, int64_t *out) {
         *out = v->as.integer;
         return true;
     case RL_JINJA_FLOAT:
-        if (!(fabs(v->as.real) < 9.2e18)) {
+        *large = fabs(v->as.real) >= 9.2e18;
+        if (*large || v->as.real != v->as.real) {
             return false;
         }
         *out = (int64_t)v->as.real;
@@ -123,10 +128,19 @@ static bool to_integer(const value *v, int base, int64_t *out) {
         if (!read_number(v->as.text, digits, sizeof digits)) {
             return false;
         }
+        errno = 0;
         *out = strtoll(digits, &end, base);
+        *large = errno == ERANGE && *end == '\0';
+        if (*large) {
+            return false;
+        }
         if (*end != '\0' && base == 10) { // int("3.7") fails, but jinja2 then tries float
-            double real = strtod(digits, &end);
-            if (*end != '\0' || !(fabs(real) < 9.2e18) || strpbrk(digits, "xXpP") != NULL) {
+            real = strtod(digits, &end);
+            if (*end != '\0' || !isfinite(real) || strpbrk(digits, "xXpP") != NULL) {
+                return false;
+            }
+            *large = fabs(real) >= 9.2e18;
+            if (*large) {
                 return false;
             }
             *out = (int64_t)real;
@@ -147,6 +161,7 @@ static bool to_integer(const value *v, int base, int64_t *out) {
 
 static rl_status filter_int(rl_jinja_run *run, const rl_jinja_args *in, value *out) {
     int64_t made, base;
+    bool large;
     rl_status status = rl_jinja_arg_int(run, &in->arg[2], "base", 10, &base);
     if (status == RL_OK && base != 0 && (base < 2 || base > 36)) {
         status = rl_jinja_fail(run, "a number has no base %lld", (long long)base);
@@ -154,9 +169,13 @@ static rl_status filter_int(rl_jinja_run *run, const rl_jinja_args *in, value *o
     if (status != RL_OK || in->arg[0].type == RL_JINJA_UNDEFINED) {
         return status == RL_OK ? rl_jinja_fail_undefined(run, &in->arg[0]) : status;
     }
-    *out = to_integer(&in->arg[0], (int)base, &made) ? rl_jinja_int(made)
-           : in->arg[1].type == RL_JINJA_ABSENT      ? rl_jinja_int(0)
-                                                     : in->arg[1];
+    bool read = to_integer(&in->arg[0], (int)base, &made, &large);
+    if (large) {
+        return rl_jinja_fail(run, "an integer is too large; 64 bits are covered");
+    }
+    *out = read                                 ? rl_jinja_int(made)
+           : in->arg[1].type == RL_JINJA_ABSENT ? rl_jinja_int(0)
+                                                : in->arg[1];
     return RL_OK;
 }
 
@@ -303,10 +322,11 @@ static rl_status filter_wordcount(rl_jinja_run *run, const rl_jinja_args *in, va
     int64_t n = 0;
     bool inside = false;
     rl_status status = rl_jinja_str(run, &in->arg[0], &t);
-    for (size_t i = 0; status == RL_OK && i < t.len; i++) {
-        unsigned char c = (unsigned char)t.ptr[i];
-        bool word = c >= 0x80 || c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-                    (c >= 'A' && c <= 'Z');
+    for (size_t at = 0, end; status == RL_OK && at < t.len; at = end) {
+        uint32_t code = 0;
+        end = rl_jinja_char_end(t, at);
+        bool word = rl_utf8_decode(t.ptr + at, end - at, &code) > 0 &&
+                    (code == '_' || rl_jinja_char_is(code, RL_JINJA_WORDS));
         n += word && !inside;
         inside = word;
     }

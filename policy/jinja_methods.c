@@ -88,6 +88,20 @@ static rl_status loop_cycle(rl_jinja_run *run, const rl_jinja_args *in, value *o
     return RL_OK;
 }
 
+// changed(values): whether they are others than at the last call in this loop.
+static rl_status loop_changed(rl_jinja_run *run, const rl_jinja_args *in, value *out) {
+    rl_jinja_loop *loop = in->arg[0].as.loop;
+    bool same = loop->seen != NULL && loop->n_seen == in->n - 1;
+    rl_status status = RL_OK;
+    for (size_t i = 0; i < loop->n_seen && same && status == RL_OK; i++) {
+        status = rl_jinja_equal(run, &loop->seen[i], &in->arg[i + 1], &same);
+    }
+    loop->seen = in->arg + 1; // arguments lie in the arena
+    loop->n_seen = in->n - 1;
+    *out = rl_jinja_bool(!same);
+    return status;
+}
+
 static const rl_jinja_func dict_methods[] = {
     {"get", "key | default", dict_get},
     {"items", "", dict_items},
@@ -108,7 +122,8 @@ static const rl_jinja_func list_methods[] = {
     {"sort", "*", refuse_change},
 };
 
-static const rl_jinja_func loop_methods[] = {{"cycle", "*", loop_cycle}};
+static const rl_jinja_func loop_methods[] = {{"cycle", "*", loop_cycle},
+                                             {"changed", "*", loop_changed}};
 
 #define FIND_IN(table) rl_jinja_find_in(table, sizeof(table) / sizeof((table)[0]), name)
 

@@ -37,7 +37,9 @@ struct rl_jinja_frame {
 /* The variable `loop`. */
 struct rl_jinja_loop {
     const rl_jinja_list *items;
-    size_t index; // from 0
+    size_t index;               // from 0
+    const rl_jinja_value *seen; // [n_seen] what loop.changed was last called with; NULL before
+    size_t n_seen;
 };
 
 typedef enum rl_jinja_jump { RL_JINJA_GOES_ON, RL_JINJA_BREAKS, RL_JINJA_CONTINUES } rl_jinja_jump;

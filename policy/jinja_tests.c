@@ -1,7 +1,8 @@
 /* Tests: what may stand behind "is". */
 #include <string.h>
 
-#include "policy/jinja_run.h"
+#include "policy/jinja_methods.h"
+#include "rl/core/unicode.h"
 
 typedef rl_jinja_value value;
 
@@ -97,11 +98,14 @@ static rl_status has_case(rl_jinja_run *run, const value *v, bool upper, value *
     rl_jinja_text text;
     bool letters = false, holds = true;
     rl_status status = rl_jinja_str(run, v, &text);
-    for (size_t i = 0; status == RL_OK && i < text.len; i++) {
-        bool is_upper = text.ptr[i] >= 'A' && text.ptr[i] <= 'Z';
-        bool is_lower = text.ptr[i] >= 'a' && text.ptr[i] <= 'z';
-        letters |= is_upper || is_lower;
-        holds &= !(upper ? is_lower : is_upper);
+    for (size_t at = 0, end; status == RL_OK && at < text.len && holds; at = end) {
+        uint32_t code = 0;
+        end = rl_jinja_char_end(text, at);
+        if (rl_utf8_decode(text.ptr + at, end - at, &code) > 0) {
+            letters |= rl_jinja_char_is(code, upper ? RL_JINJA_UPPERS : RL_JINJA_LOWERS);
+            holds = !rl_jinja_char_is(code, upper ? RL_JINJA_LOWERS : RL_JINJA_UPPERS) &&
+                    rl_unicode_case_of(code) != RL_CASE_TITLE;
+        }
     }
     *out = rl_jinja_bool(letters && holds);
     return status;

@@ -181,10 +181,15 @@ static rl_status text_splitlines(rl_jinja_run *run, const rl_jinja_args *in, val
     rl_status status = RL_OK;
     *out = rl_jinja_new_list(run->arena, 0, RL_JINJA_IS_LIST);
     for (size_t at = 0, end, next; at < t.len && status == RL_OK; at = next) {
-        for (end = at; end < t.len && t.ptr[end] != '\n' && t.ptr[end] != '\r'; end++) {
+        uint32_t code = 0;
+        for (end = at; end < t.len; end = rl_jinja_char_end(t, end)) {
+            if (rl_utf8_decode(t.ptr + end, t.len - end, &code) > 0 &&
+                rl_jinja_char_is(code, RL_JINJA_LINE_ENDS)) {
+                break;
+            }
         }
         bool both = end + 1 < t.len && t.ptr[end] == '\r' && t.ptr[end + 1] == '\n';
-        next = end < t.len ? end + 1 + both : end;
+        next = end < t.len ? rl_jinja_char_end(t, end) + both : end;
         status = push_part(run, *out, rl_jinja_cut(t, at, keeps ? next : end));
     }
     return status;
@@ -453,45 +458,29 @@ static rl_status text_rpartition(rl_jinja_run *run, const rl_jinja_args *in, val
     return partition(run, in, true, out);
 }
 
-// isdigit and the like: of ASCII letters, and for isspace of all white space.
-typedef enum char_class { DIGITS, LETTERS, WORDS, SPACES } char_class;
-
-static rl_status all_of(text t, char_class class, value *out) {
+static rl_status all_of(text t, rl_jinja_chars_kind kind, value *out) {
     bool holds = t.len > 0;
     for (size_t at = 0, end; at < t.len && holds; at = end) {
         uint32_t code = 0;
         end = rl_jinja_char_end(t, at);
-        bool digit = t.ptr[at] >= '0' && t.ptr[at] <= '9';
-        bool known = rl_utf8_decode(t.ptr + at, end - at, &code) > 0;
-        bool letter = known && rl_unicode_to_upper(code) != rl_unicode_to_lower(code);
-        holds = class == DIGITS    ? digit
-                : class == LETTERS ? letter
-                : class == WORDS   ? digit || letter
-                                   : known && rl_jinja_is_space(code);
+        holds = rl_utf8_decode(t.ptr + at, end - at, &code) > 0 && rl_jinja_char_is(code, kind);
     }
     *out = rl_jinja_bool(holds);
     return RL_OK;
 }
 
-static rl_status text_isdigit(rl_jinja_run *run, const rl_jinja_args *in, value *out) {
-    (void)run;
-    return all_of(in->arg[0].as.text, DIGITS, out);
-}
+#define ALL_OF(name, kind)                                                                         \
+    static rl_status name(rl_jinja_run *run, const rl_jinja_args *in, value *out) {                \
+        (void)run;                                                                                 \
+        return all_of(in->arg[0].as.text, kind, out);                                              \
+    }
 
-static rl_status text_isalpha(rl_jinja_run *run, const rl_jinja_args *in, value *out) {
-    (void)run;
-    return all_of(in->arg[0].as.text, LETTERS, out);
-}
-
-static rl_status text_isalnum(rl_jinja_run *run, const rl_jinja_args *in, value *out) {
-    (void)run;
-    return all_of(in->arg[0].as.text, WORDS, out);
-}
-
-static rl_status text_isspace(rl_jinja_run *run, const rl_jinja_args *in, value *out) {
-    (void)run;
-    return all_of(in->arg[0].as.text, SPACES, out);
-}
+ALL_OF(text_isdecimal, RL_JINJA_DECIMALS)
+ALL_OF(text_isdigit, RL_JINJA_DIGITS)
+ALL_OF(text_isnumeric, RL_JINJA_NUMBERS)
+ALL_OF(text_isalpha, RL_JINJA_LETTERS)
+ALL_OF(text_isalnum, RL_JINJA_WORDS)
+ALL_OF(text_isspace, RL_JINJA_SPACES)
 
 static rl_status text_is_case(rl_jinja_run *run, const rl_jinja_args *in, const char *test,
                               value *out) {
@@ -532,8 +521,8 @@ static const rl_jinja_func text_methods[] = {
     {"removeprefix", "prefix", text_removeprefix},
     {"removesuffix", "suffix", text_removesuffix},
     {"isdigit", "", text_isdigit},
-    {"isdecimal", "", text_isdigit},
-    {"isnumeric", "", text_isdigit},
+    {"isdecimal", "", text_isdecimal},
+    {"isnumeric", "", text_isnumeric},
     {"isalpha", "", text_isalpha},
     {"isalnum", "", text_isalnum},
     {"isspace", "", text_isspace},

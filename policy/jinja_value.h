@@ -71,7 +71,7 @@ struct rl_jinja_value {
         rl_jinja_list *list;
         rl_jinja_dict *dict;
         rl_jinja_missing missing;
-        const rl_jinja_loop *loop;
+        rl_jinja_loop *loop;
         const rl_jinja_callable *callable;
     } as;
 };

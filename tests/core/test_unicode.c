@@ -95,12 +95,22 @@ static void test_normalize_refuses(void **state) {
     rl_str_release(&out);
 }
 
+static void test_case_and_decimals(void **state) {
+    (void)state;
+    assert_int_equal(rl_unicode_case_of('A'), RL_CASE_UPPER);
+    assert_int_equal(rl_unicode_case_of(0xC9), RL_CASE_UPPER);
+    assert_int_equal(rl_unicode_case_of(0xDF), RL_CASE_LOWER);
+    assert_int_equal(rl_unicode_case_of(0x1C5), RL_CASE_TITLE);
+    assert_int_equal(rl_unicode_case_of(0x4E2D), RL_CASE_NONE);
+    assert_true(rl_unicode_is_decimal('0') && rl_unicode_is_decimal(0x663));
+    assert_false(rl_unicode_is_decimal(0xB2) || rl_unicode_is_decimal('a'));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_code_points),
-        cmocka_unit_test(test_repair),
-        cmocka_unit_test(test_normalize),
-        cmocka_unit_test(test_normalize_refuses),
+        cmocka_unit_test(test_all_code_points),   cmocka_unit_test(test_repair),
+        cmocka_unit_test(test_normalize),         cmocka_unit_test(test_normalize_refuses),
+        cmocka_unit_test(test_case_and_decimals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

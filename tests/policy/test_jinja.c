@@ -406,11 +406,45 @@ static void test_numbers_and_searches(void **state) {
          "9223372036854775000 9007199254740990"},
         {"{{ 5000000000000000000|round(-19) }} {{ 9223372036854775807|round(-20) }}", "0 0"},
         {"{{ true|round(-1) }}", "0"},
+        {"{{ '中文'.isalpha() }} {{ 'É' is upper }} {{ 'é' is lower }} {{ 'ßa' is lower }}",
+         "True True True True"},
+        {"{{ 'É1'.isupper() }} {{ '中'.isupper() }} {{ 'ǅ' is upper }} {{ 'Éé' is upper }}",
+         "True False False False"},
+        {"{{ 'Ⅷ' is upper }} {{ 'ª' is lower }} {{ '²'.isdigit() }} {{ '²'.isdecimal() }}",
+         "True True True False"},
+        {"{{ '٣'.isdigit() }} {{ '٣'.isdecimal() }} {{ '½'.isnumeric() }} {{ '½'.isdigit() }}",
+         "True True True False"},
+        {"{{ '三'.isnumeric() }} {{ '三½a'.isalnum() }} {{ '三½ '.isalnum() }} {{ ''.isalpha() }}",
+         "True True False False"},
+        {"{{ 'a\xe2\x80\xa8"
+         "b\x0c"
+         "c\x1c"
+         "d\xc2\x85"
+         "e\r\nf\x0b'.splitlines() }}",
+         "['a', 'b', 'c', 'd', 'e', 'f']"},
+        {"{{ 'a\xe2\x80\xa9"
+         "b\\r\\nc'.splitlines(true)|map('length')|list }}",
+         "[2, 3, 1]"},
+        {"{{ '中文，好 a_b é'|wordcount }}", "4"},
+        {"{{ '9223372036854775807'|int }} {{ '-9_0'|int }} {{ '3.9'|int }} {{ 'inf'|int(5) }}",
+         "9223372036854775807 -90 3 5"},
+        {"{% for x in [1, 1, 2, 2, 1] %}{{ loop.changed(x) }} {% endfor %}",
+         "True False True False True "},
+        {"{% for x in [[1], [1]] %}{{ loop.changed(x, 2) }}{{ loop.changed(x, 2) }} {% endfor %}",
+         "TrueFalse FalseFalse "},
+        {"{% for x in [1, 1] %}{% for y in [3, 3] %}{{ loop.changed(y) }}{% endfor %}"
+         "{{ loop.changed() }} {% endfor %}",
+         "TrueFalseTrue TrueFalseFalse "},
     };
     static const refusal refused[] = {
         {"{{ 9223372036854775807 | round(-19) }}", "an integer is too large"},
         {"{{ -9223372036854775807 | round(-19) }}", "an integer is too large"},
         {"{{ 9223372036854775807 | round(-1) }}", "an integer is too large"},
+        {"{{ '99999999999999999999'|int }}", "an integer is too large"},
+        {"{{ '-99999999999999999999'|int(7) }}", "an integer is too large"},
+        {"{{ 'fffffffffffffffff'|int(0, 16) }}", "an integer is too large"},
+        {"{{ 1e30|int }}", "an integer is too large"},
+        {"{{ '1e30'|int }}", "an integer is too large"},
     };
     for (size_t i = 0; i < RL_COUNT(cases); i++) {
         rl_arena *arena = rl_arena_new(0);

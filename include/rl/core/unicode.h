@@ -43,7 +43,17 @@ typedef enum rl_char_class {
     RL_CHAR_SPACE
 } rl_char_class;
 rl_char_class rl_unicode_class(uint32_t code);
-bool rl_unicode_is_mark(uint32_t code); // nonspacing: \p{Mn}
+bool rl_unicode_is_mark(uint32_t code);    // nonspacing: \p{Mn}
+bool rl_unicode_is_decimal(uint32_t code); // \p{Nd}
+
+/* \p{Lu}, \p{Ll}, \p{Lt}. */
+typedef enum rl_unicode_case {
+    RL_CASE_NONE,
+    RL_CASE_UPPER,
+    RL_CASE_LOWER,
+    RL_CASE_TITLE
+} rl_unicode_case;
+rl_unicode_case rl_unicode_case_of(uint32_t code);
 
 /* Appends text with every character in lower case, each on its own (no rule for a final sigma). */
 void rl_unicode_lower(const char *text, size_t text_len, rl_str *out);
