@@ -384,12 +384,13 @@ if ! "$bin/rl-train" doctor >doctor 2>&1; then
 fi
 
 train 0 "checkpoint"
-[ "$(head -1 err)" = "A toy." ] || fail "a run does not begin with its recipe's reason: $(head -1 err)"
+grep -m 1 -B 9 '^step 1/' err | grep -qx "A toy." || fail "a run does not begin with its recipe's reason: $(cat err)"
 [ "$(wc -l <runs/toy/metrics.jsonl)" = 2 ] || fail "not two lines of metrics"
 for file in recipe.effective.json completions.jsonl checkpoint-2/DONE checkpoint-2/model.safetensors plot.txt plot.svg; do
   [ -e "runs/toy/$file" ] || fail "no runs/toy/$file"
 done
 train 2 "--overwrite"
+grep -qx "A toy." err && fail "a run that is refused gives its recipe's reason: $(cat err)"
 train 0 "checkpoint" --overwrite
 # The effective recipe is a recipe, and repeats the run.
 cp runs/toy/completions.jsonl first.jsonl
