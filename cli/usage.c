@@ -33,6 +33,7 @@ const char *args_usage_of(command of) {
     case COMMAND_EXPORT:
         return export_usage;
     case COMMAND_TRAIN:
+    case COMMAND_CONVERT:
     case COMMAND_SAMPLE:
     case COMMAND_SCORE:
     case COMMAND_RENDER:
