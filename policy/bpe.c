@@ -24,7 +24,7 @@ typedef struct rl_bpe_candidate {
 } rl_bpe_candidate;
 
 void rl_bpe_init(rl_bpe *bpe, const rl_vocab *vocab) {
-    *bpe = (rl_bpe){.vocab = vocab, .unk = -1, .words = rl_word_cache_new()};
+    *bpe = (rl_bpe){.vocab = vocab, .unk = -1};
 }
 
 void rl_bpe_release(rl_bpe *bpe) {
@@ -333,7 +333,8 @@ void rl_bpe_encode(const rl_bpe *bpe, const char *text, size_t text_len, rl_bpe_
     const int32_t *ids = rl_word_find(bpe->words, hash, text, text_len, &n_ids);
     if (ids == NULL) {
         encode(bpe, text, text_len, work, out);
-        rl_word_keep(bpe->words, hash, text, text_len, out->ptr + begin, out->len - begin);
+        ids = out->len > begin ? out->ptr + begin : NULL;
+        rl_word_keep(bpe->words, hash, text, text_len, ids, out->len - begin);
         return;
     }
     for (size_t i = 0; i < n_ids; i++) {

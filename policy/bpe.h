@@ -32,7 +32,7 @@ typedef struct rl_bpe {
     int32_t unk;          // for what has no token at all, or -1: then it vanishes
     bool fuse_unk;        // neighbouring unknowns become one
     bool ignore_merges;   // a piece that is a token is that token, whatever the merges say
-    rl_word_cache *words; // of earlier pieces; the only part that changes after loading
+    rl_word_cache *words; // of earlier pieces, from rl_tokenizer_ready on; all that changes later
 } rl_bpe;
 
 void rl_bpe_init(rl_bpe *bpe, const rl_vocab *vocab);

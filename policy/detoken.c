@@ -40,8 +40,9 @@ void rl_detoken_append_bytes(const char *text, size_t len, rl_str *out) {
 static void byte_level(const rl_pieces *in, rl_pieces *out) {
     rl_str bytes = {0};
     for (size_t i = 0; i < in->n_spans; i++) {
-        rl_detoken_append_bytes(in->text.ptr + in->span[i].begin,
-                                in->span[i].end - in->span[i].begin, &bytes);
+        size_t len;
+        const char *text = rl_pieces_at(in, i, &len);
+        rl_detoken_append_bytes(text, len, &bytes);
     }
     rl_utf8_repair(rl_str_text(&bytes), bytes.len, &out->text);
     rl_pieces_put(out, 0, out->text.len);
@@ -83,8 +84,8 @@ static void flush_bytes(rl_str *bytes, rl_pieces *out) {
 static void byte_fallback(const rl_pieces *in, rl_pieces *out) {
     rl_str bytes = {0};
     for (size_t i = 0; i < in->n_spans; i++) {
-        const char *text = in->text.ptr + in->span[i].begin;
-        size_t len = in->span[i].end - in->span[i].begin;
+        size_t len;
+        const char *text = rl_pieces_at(in, i, &len);
         int byte = rl_detoken_byte(text, len);
         if (byte >= 0) {
             rl_str_append_char(&bytes, (char)byte);
@@ -104,7 +105,7 @@ static void strip(const rl_detoken_stage *stage, const rl_pieces *in, rl_pieces 
     rl_str_append_n(&out->text, rl_str_text(&in->text), in->text.len);
     for (size_t i = 0; i < in->n_spans; i++) {
         size_t begin = in->span[i].begin, end = in->span[i].end;
-        const char *text = in->text.ptr;
+        const char *text = rl_str_text(&in->text);
         for (size_t n = 0; n < stage->start && end - begin >= len &&
                            memcmp(text + begin, stage->content, len) == 0;
              n++) {
@@ -139,8 +140,8 @@ static void metaspace(const rl_detoken_stage *stage, const rl_pieces *in, rl_pie
 
 static void replace(const rl_detoken_stage *stage, const rl_pieces *in, rl_pieces *out) {
     for (size_t i = 0; i < in->n_spans; i++) {
-        const char *text = in->text.ptr + in->span[i].begin;
-        size_t begin = out->text.len, len = in->span[i].end - in->span[i].begin;
+        size_t begin = out->text.len, len;
+        const char *text = rl_pieces_at(in, i, &len);
         // A token is short; where its pattern still runs into a limit it is left as it is.
         if (rl_rewrite_run(&stage->replace, text, len, &out->text, NULL) != RL_OK) {
             out->text.len = begin;
@@ -152,8 +153,9 @@ static void replace(const rl_detoken_stage *stage, const rl_pieces *in, rl_piece
 
 static void fuse(const rl_pieces *in, rl_pieces *out) {
     for (size_t i = 0; i < in->n_spans; i++) {
-        rl_str_append_n(&out->text, in->text.ptr + in->span[i].begin,
-                        in->span[i].end - in->span[i].begin);
+        size_t len;
+        const char *text = rl_pieces_at(in, i, &len);
+        rl_str_append_n(&out->text, text, len);
     }
     rl_pieces_put(out, 0, out->text.len);
 }
@@ -191,7 +193,8 @@ void rl_detokenizer_run(const rl_detokenizer *detoken, rl_pieces *tokens, rl_pie
         if (i > 0 && detoken->n_stages == 0) {
             rl_str_append_char(out, ' ');
         }
-        rl_str_append_n(out, tokens->text.ptr + tokens->span[i].begin,
-                        tokens->span[i].end - tokens->span[i].begin);
+        size_t len;
+        const char *text = rl_pieces_at(tokens, i, &len);
+        rl_str_append_n(out, text, len);
     }
 }

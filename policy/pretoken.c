@@ -33,6 +33,11 @@ void rl_pieces_add(rl_pieces *pieces, size_t begin, size_t end) {
     }
 }
 
+const char *rl_pieces_at(const rl_pieces *pieces, size_t i, size_t *len) {
+    *len = pieces->span[i].end - pieces->span[i].begin;
+    return rl_str_text(&pieces->text) + pieces->span[i].begin;
+}
+
 void rl_pieces_clear(rl_pieces *pieces) {
     rl_str_clear(&pieces->text);
     pieces->n_spans = 0;
@@ -133,8 +138,8 @@ static rl_status split(const rl_pre_step *step, const char *text, size_t base, s
 
 static void rewrite(const rl_pre_step *step, const rl_pieces *in, bool at_start, rl_pieces *out) {
     for (size_t i = 0; i < in->n_spans; i++) {
-        const char *text = in->text.ptr + in->span[i].begin;
-        size_t len = in->span[i].end - in->span[i].begin, begin = out->text.len;
+        size_t len, begin = out->text.len;
+        const char *text = rl_pieces_at(in, i, &len);
         bool wanted = step->where == RL_PREFIX_ALWAYS ||
                       (step->where == RL_PREFIX_FIRST && at_start && in->span[i].begin == 0);
         size_t prefix_len = strlen(step->prefix);

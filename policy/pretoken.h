@@ -65,6 +65,8 @@ typedef struct rl_pieces {
 void rl_pieces_add(rl_pieces *pieces, size_t begin, size_t end); // leaves out empty ones
 /* Also an empty one: among decoded tokens even that one stands between its neighbours. */
 void rl_pieces_put(rl_pieces *pieces, size_t begin, size_t end);
+/* The i-th piece, not terminated; never NULL, also where nothing but empty pieces was put. */
+const char *rl_pieces_at(const rl_pieces *pieces, size_t i, size_t *len);
 void rl_pieces_clear(rl_pieces *pieces);
 void rl_pieces_release(rl_pieces *pieces);
 

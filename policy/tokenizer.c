@@ -64,7 +64,13 @@ rl_status rl_tokenizer_ready(rl_tokenizer *tokenizer, rl_err *err) {
         }
     }
     rl_status status = rl_added_ready(&tokenizer->raw, err);
-    return status == RL_OK ? rl_added_ready(&tokenizer->normalized, err) : status;
+    if (status == RL_OK) {
+        status = rl_added_ready(&tokenizer->normalized, err);
+    }
+    if (status == RL_OK) {
+        tokenizer->bpe.words = rl_word_cache_new(); // last: a file that is refused pays nothing
+    }
+    return status;
 }
 
 // One call of encode: buffers shared by its stretches of text.
@@ -82,9 +88,9 @@ static rl_status encode_model(encoder *e, const char *text, size_t len, bool at_
     rl_status status = rl_pretokenizer_run(&e->tokenizer->pretokenizer, text, len, at_start,
                                            &e->pieces, &e->spare, err);
     for (size_t i = 0; status == RL_OK && i < e->pieces.n_spans; i++) {
-        rl_span span = e->pieces.span[i];
-        rl_bpe_encode(&e->tokenizer->bpe, e->pieces.text.ptr + span.begin, span.end - span.begin,
-                      &e->work, e->out);
+        size_t piece_len;
+        const char *piece = rl_pieces_at(&e->pieces, i, &piece_len);
+        rl_bpe_encode(&e->tokenizer->bpe, piece, piece_len, &e->work, e->out);
     }
     return status;
 }

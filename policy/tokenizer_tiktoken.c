@@ -108,9 +108,12 @@ static rl_status read_tokens(rl_tokenizer *tokenizer, const encoding *e, const c
     const char *at = text, *end = text + text_len;
     rl_str token = {0};
     rl_status status = RL_OK;
-    // Half of the special ids, so that they lie below twice of what is expected.
-    rl_vocab_init(&tokenizer->vocab, tokenizer->arena,
-                  text_len / 12 + (size_t)e->special[0].id / 2);
+    rl_vocab_init(&tokenizer->vocab, tokenizer->arena, text_len / 12);
+    for (size_t i = 0; i < MOST_SPECIALS && e->special[i].text != NULL; i++) {
+        if (tokenizer->vocab.limit <= e->special[i].id) { // the encoding's, however short the file
+            tokenizer->vocab.limit = e->special[i].id + 1;
+        }
+    }
     for (int64_t line = 1; at < end && status == RL_OK; line++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         size_t len = (size_t)((stop != NULL ? stop : end) - at);

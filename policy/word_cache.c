@@ -27,7 +27,10 @@ rl_word_cache *rl_word_cache_new(void) {
 void rl_word_cache_free(rl_word_cache *cache) {
     if (cache != NULL) {
         for (size_t i = 0; i < N_SLOTS; i++) {
-            rl_free(atomic_load_explicit(&cache->slot[i], memory_order_relaxed));
+            word *w = atomic_load_explicit(&cache->slot[i], memory_order_relaxed);
+            if (w != NULL) {
+                rl_free(w);
+            }
         }
         rl_free(cache);
     }

@@ -14,7 +14,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { ROUNDS = 400 };
+enum { ROUNDS = 400, MUTATIONS = 8000 }; // at most, of a file and in all
 
 static void mutate(uint8_t *data, size_t *size, size_t cap, uint64_t file, uint64_t round) {
     rl_rng rng = {.seed = file, .step = (uint32_t)round, .purpose = RL_RNG_TEST};
@@ -49,11 +49,13 @@ int main(int argc, char **argv) {
     rl_arena *arena = rl_arena_new(0);
     char **name = NULL;
     size_t n = 0;
+    uint64_t rounds;
     rl_err err;
     if (argc != 2 || rl_fs_list(argv[1], arena, &name, &n, &err) != RL_OK || n == 0) {
         fprintf(stderr, "no corpus at '%s'\n", argc > 1 ? argv[1] : "");
         return 1;
     }
+    rounds = MUTATIONS / n < ROUNDS ? MUTATIONS / n + 1 : ROUNDS;
     for (size_t i = 0; i < n; i++) {
         char *bytes;
         size_t len;
@@ -62,7 +64,7 @@ int main(int argc, char **argv) {
             return 1;
         }
         LLVMFuzzerTestOneInput((const uint8_t *)bytes, len);
-        for (uint64_t round = 0; round < ROUNDS; round++) {
+        for (uint64_t round = 0; round < rounds; round++) {
             // A block of its own, so that ASan sees a read one byte past the end.
             size_t cap = 2 * len, size = len;
             uint8_t *copy = rl_alloc(cap + 1, 1), *exact;
@@ -75,7 +77,7 @@ int main(int argc, char **argv) {
             rl_free(copy);
         }
     }
-    printf("%zu files, %d mutations each\n", n, ROUNDS);
+    printf("%zu files, %d mutations each\n", n, (int)rounds);
     rl_arena_free(arena);
     return 0;
 }

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "policy/tokenizer_parts.h"
 #include "rl/core/alloc.h"
 #include "rl/core/fs.h"
 #include "rl/core/json.h"
@@ -31,6 +32,7 @@ static void test_stories(void **state) {
                                     rl_golden("tokenizer/stories260K/oracle.json"),
                                     RL_ENCODE_SPECIALS, true, 0),
                      50);
+    print_message("families: llama | tokenizer texts | 50 of 50 (stories260K)\n");
     assert_int_equal(rl_tokenizer_vocab(tokenizer), 512);
     assert_int_equal(rl_tokenizer_bos(tokenizer), 1);
     assert_int_equal(rl_tokenizer_eos(tokenizer), 2);
@@ -394,6 +396,48 @@ static void test_round_trip(void **state) {
 }
 
 // One piece of 300,000 characters: quadratic merging would run into the test's time limit.
+// Tokens without text, and text without tokens, at every stage: nothing goes in, nothing comes out.
+static void test_nothing(void **state) {
+    static const char odd[] =
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"z\": 0, \"\": 1, \"zz\": 2}, "
+        "\"merges\": [\"z z\"]}}";
+    rl_tokenizer *tokenizer = NULL;
+    rl_arena *arena = rl_arena_new(0);
+    int32_t *ids, n, empty = 1;
+    rl_str out = {0};
+    rl_err err;
+    (void)state;
+    for (int kind = RL_DETOKEN_BYTE_LEVEL; kind <= RL_DETOKEN_METASPACE; kind++) {
+        for (int n_tokens = 0; n_tokens < 3; n_tokens++) {
+            rl_detokenizer detoken = {0};
+            rl_pieces tokens = {0}, spare = {0};
+            rl_detokenizer_add(&detoken, (rl_detoken_stage){.kind = (rl_detoken_kind)kind,
+                                                            .replace = {.kind = RL_REWRITE_REPLACE,
+                                                                        .literal = "a",
+                                                                        .content = "b"},
+                                                            .content = " ",
+                                                            .start = 1,
+                                                            .stop = 1});
+            for (int i = 0; i < n_tokens; i++) {
+                rl_pieces_put(&tokens, 0, 0);
+            }
+            rl_detokenizer_run(&detoken, &tokens, &spare, &out);
+            assert_int_equal(out.len, 0);
+            rl_pieces_release(&tokens);
+            rl_pieces_release(&spare);
+            rl_detokenizer_release(&detoken);
+        }
+    }
+    assert_ok(rl_tokenizer_from_text(odd, strlen(odd), "odd", &tokenizer, &err));
+    assert_ok(rl_tokenizer_encode(tokenizer, "ab", 2, RL_ENCODE_PLAIN, arena, &ids, &n, &err));
+    assert_int_equal(n, 0);
+    rl_tokenizer_decode(tokenizer, &empty, 1, false, &out);
+    assert_int_equal(out.len, 0);
+    rl_tokenizer_free(tokenizer);
+    rl_str_release(&out);
+    rl_arena_free(arena);
+}
+
 static void test_long_piece(void **state) {
     (void)state;
     rl_tokenizer *tokenizer = rl_test_tokenizer(rl_golden("tokenizer/stories260K"));
@@ -420,7 +464,7 @@ int main(void) {
         cmocka_unit_test(test_refusals),   cmocka_unit_test(test_missing_files),
         cmocka_unit_test(test_config),     cmocka_unit_test(test_beside_json),
         cmocka_unit_test(test_plain_text), cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_long_piece),
+        cmocka_unit_test(test_long_piece), cmocka_unit_test(test_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
