@@ -64,7 +64,7 @@ rl_status model_open_text(const args *a, model *m, rl_err *err) {
 }
 
 rl_status model_open_weights(const args *a, model *m, rl_err *err) {
-    rl_policy_opts opts = {.adapter = m->adapter};
+    rl_policy_opts opts = {.adapter = m->adapter, .fixed = true};
     rl_kernels kernels;
     rl_status status = find_kernels(a->kernels, &kernels, err);
     if (status == RL_OK) {

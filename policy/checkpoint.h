@@ -30,6 +30,12 @@ struct rl_checkpoint {
     size_t n_shards;
 };
 
+/* rl_checkpoint_read in two parts, for a checkpoint that is not `drawn`: whether all is there and
+ * fits, and parameters [begin, end). */
+rl_status rl_checkpoint_check(const rl_checkpoint *checkpoint, const rl_params *params,
+                              rl_err *err) RL_MUST_USE;
+void rl_checkpoint_fill(const rl_checkpoint *checkpoint, rl_params *params, int32_t begin,
+                        int32_t end, rl_backend *be);
 /* Draws every parameter of a checkpoint that is `drawn`. */
 void rl_draw_weights(const rl_checkpoint *checkpoint, rl_params *params, rl_backend *be);
 

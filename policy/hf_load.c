@@ -356,7 +356,7 @@ static void fill(const rl_checkpoint *cp, const rl_weight *w, bool pairs, rl_ten
     }
 }
 
-static rl_status check_all(const rl_checkpoint *cp, const rl_params *params, rl_err *err) {
+rl_status rl_checkpoint_check(const rl_checkpoint *cp, const rl_params *params, rl_err *err) {
     char name[RL_NAME_MAX], missing[RL_NAME_MAX] = "";
     int32_t n_missing = 0;
     for (int32_t i = 0; i < params->n_items; i++) {
@@ -385,26 +385,16 @@ static rl_status check_all(const rl_checkpoint *cp, const rl_params *params, rl_
     return check_surplus(cp, err);
 }
 
-rl_status rl_checkpoint_read(const rl_checkpoint *checkpoint, rl_params *params, rl_backend *be,
-                             rl_err *err) {
+void rl_checkpoint_fill(const rl_checkpoint *checkpoint, rl_params *params, int32_t begin,
+                        int32_t end, rl_backend *be) {
     const rl_model_config *config = &checkpoint->config;
     int64_t longest = config->width > config->mlp ? config->width : config->mlp;
     int64_t piece_values;
     float *piece;
-    rl_status status;
-    RL_ASSERT(params->n_items == rl_family_count(checkpoint->family, config));
-    if (checkpoint->drawn) {
-        rl_draw_weights(checkpoint, params, be);
-        return rl_backend_sync(be, err);
-    }
-    status = check_all(checkpoint, params, err);
-    if (status != RL_OK) {
-        return status;
-    }
     longest = rl_dim_size(config, RL_DIM_Q) > longest ? rl_dim_size(config, RL_DIM_Q) : longest;
     piece_values = longest > PIECE_VALUES ? longest : PIECE_VALUES;
     piece = rl_alloc((size_t)piece_values, sizeof *piece);
-    for (int32_t i = 0; i < params->n_items; i++) {
+    for (int32_t i = begin; i < end; i++) {
         char name[RL_NAME_MAX];
         rl_place place = rl_family_place(checkpoint->family, config, i);
         place_name(checkpoint, place, name);
@@ -414,5 +404,19 @@ rl_status rl_checkpoint_read(const rl_checkpoint *checkpoint, rl_params *params,
              params->item[i].value, be, piece, piece_values);
     }
     rl_free(piece);
+}
+
+rl_status rl_checkpoint_read(const rl_checkpoint *checkpoint, rl_params *params, rl_backend *be,
+                             rl_err *err) {
+    RL_ASSERT(params->n_items == rl_family_count(checkpoint->family, &checkpoint->config));
+    if (checkpoint->drawn) {
+        rl_draw_weights(checkpoint, params, be);
+        return rl_backend_sync(be, err);
+    }
+    rl_status status = rl_checkpoint_check(checkpoint, params, err);
+    if (status != RL_OK) {
+        return status;
+    }
+    rl_checkpoint_fill(checkpoint, params, 0, params->n_items, be);
     return rl_backend_sync(be, err);
 }

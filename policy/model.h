@@ -41,7 +41,8 @@ struct rl_policy {
     rl_buffer *packed, *rope;
     rl_tensor rope_table[2]; // [max_positions, D]
     int32_t n_ids;           // ids below it can come out; the head's other rows are padding
-    bool trains;
+    bool trains, fixed;
+    const char *damaged; // of fixed weights, one that holds a NaN or infinity; NULL: none
     rl_recompute recompute;
     rl_dtype held;        // F32 or BF16: matrices as the products read them
     struct rl_lora *lora; // the adapter; NULL: none

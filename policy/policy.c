@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "policy/checkpoint.h"
 #include "policy/model.h"
 #include "policy/rope_table.h"
 #include "rl/core/alloc.h"
@@ -86,31 +87,64 @@ static rl_status check_supported(rl_backend *be, bool trains, rl_dtype held, rl_
     return RL_OK;
 }
 
-static void pack_weights(rl_policy *policy) {
-    for (int32_t i = 0; i < policy->config.n_layers; i++) {
-        rl_block *block = &policy->block[i];
-        rl_norm *norm[] = RL_BLOCK_NORMS(block);
-        rl_linear *linear[] = RL_BLOCK_LINEARS(block);
-        for (size_t k = 0; k < sizeof linear / sizeof linear[0]; k++) {
-            rl_linear_pack(linear[k], policy->be);
-        }
-        for (size_t k = 0; k < sizeof norm / sizeof norm[0]; k++) {
-            rl_norm_pack(norm[k], policy->be);
-        }
+static void pack_layer(rl_policy *policy, int32_t layer) {
+    rl_block *block = &policy->block[layer];
+    rl_norm *norm[] = RL_BLOCK_NORMS(block);
+    rl_linear *linear[] = RL_BLOCK_LINEARS(block);
+    for (size_t k = 0; k < sizeof linear / sizeof linear[0]; k++) {
+        rl_linear_pack(linear[k], policy->be);
     }
+    for (size_t k = 0; k < sizeof norm / sizeof norm[0]; k++) {
+        rl_norm_pack(norm[k], policy->be);
+    }
+}
+
+static void pack_rest(rl_policy *policy) {
     rl_norm_pack(&policy->final_norm, policy->be);
     rl_linear_pack(&policy->head, policy->be);
+}
+
+static void pack_weights(rl_policy *policy) {
+    for (int32_t i = 0; i < policy->config.n_layers; i++) {
+        pack_layer(policy, i);
+    }
+    pack_rest(policy);
+}
+
+// Reads parameters [begin, end) of fixed weights; also looks at them, since most are gone soon.
+static void pass_items(rl_policy *policy, const rl_checkpoint *checkpoint, int32_t begin,
+                       int32_t end) {
+    rl_checkpoint_fill(checkpoint, &policy->params, begin, end, policy->be);
+    for (int32_t i = begin; i < end && policy->damaged == NULL; i++) {
+        const rl_param *item = &policy->params.item[i];
+        policy->damaged = isfinite(rl_op_sum_squares(policy->be, item->value)) ? NULL : item->name;
+    }
+}
+
+// Reads and packs layer by layer, in the order of the parameters: embedding, layers, the rest.
+static void pass_weights(rl_policy *policy, const rl_checkpoint *checkpoint) {
+    int32_t n_layer = (int32_t)policy->family->n_layer, at = 1;
+    pass_items(policy, checkpoint, 0, 1);
+    for (int32_t i = 0; i < policy->config.n_layers; i++, at += n_layer) {
+        pass_items(policy, checkpoint, at, at + n_layer);
+        pack_layer(policy, i);
+    }
+    pass_items(policy, checkpoint, at, policy->params.n_items);
+    pack_rest(policy);
 }
 
 static rl_status fill_policy(rl_policy *policy, const rl_checkpoint *checkpoint, rl_err *err) {
     rl_carver carver = {0};
     rl_status status = check_supported(policy->be, policy->trains, policy->held, err);
     if (status == RL_OK) {
-        status = rl_params_init(&policy->params, &policy->config, policy->be,
-                                policy->trains && policy->lora == NULL, err);
+        status = policy->fixed
+                     ? rl_params_init_passing(&policy->params, &policy->config, policy->be, err)
+                     : rl_params_init(&policy->params, &policy->config, policy->be,
+                                      policy->trains && policy->lora == NULL, err);
     }
     if (status == RL_OK) {
-        status = rl_checkpoint_read(checkpoint, &policy->params, policy->be, err);
+        status = policy->fixed ? rl_checkpoint_check(checkpoint, &policy->params, err)
+                               : rl_checkpoint_read(checkpoint, &policy->params, policy->be, err);
     }
     if (status != RL_OK) {
         return status;
@@ -129,7 +163,11 @@ static rl_status fill_policy(rl_policy *policy, const rl_checkpoint *checkpoint,
     if (status != RL_OK) {
         return status;
     }
-    pack_weights(policy);
+    if (policy->fixed) {
+        pass_weights(policy, checkpoint);
+    } else {
+        pack_weights(policy);
+    }
     if (policy->lora != NULL) {
         rl_lora_pack(policy->lora, policy->be);
     }
@@ -165,6 +203,9 @@ rl_status rl_policy_open(const rl_checkpoint *checkpoint, rl_backend *be,
     policy->family = rl_family_find(policy->config.family);
     policy->be = be;
     policy->trains = opts != NULL && opts->trains;
+    // Weights that are drawn are drawn all at once.
+    policy->fixed = opts != NULL && opts->fixed && !checkpoint->drawn;
+    RL_ASSERT(!policy->fixed || !policy->trains);
     policy->recompute = opts != NULL ? opts->recompute : RL_RECOMPUTE_NONE;
     policy->held = opts != NULL && opts->weights == RL_WEIGHTS_BF16 ? RL_DTYPE_BF16 : RL_DTYPE_F32;
     policy->scratch = rl_arena_new(0);
@@ -214,14 +255,17 @@ void rl_policy_limit_ids(rl_policy *policy, int32_t n_ids) {
 }
 
 rl_params *rl_policy_params(rl_policy *policy) {
+    RL_ASSERT(!policy->fixed);
     return policy->lora != NULL ? &policy->lora->params : &policy->params;
 }
 
 rl_params *rl_policy_weights(rl_policy *policy) {
+    RL_ASSERT(!policy->fixed);
     return &policy->params;
 }
 
 void rl_policy_repack(rl_policy *policy) {
+    RL_ASSERT(!policy->fixed);
     if (policy->lora != NULL) {
         rl_lora_pack(policy->lora, policy->be);
     } else {
@@ -242,6 +286,11 @@ static const char *not_finite(rl_backend *be, const rl_params *params, bool grad
 const char *rl_policy_not_finite(rl_policy *policy, bool gradients) {
     const char *name = NULL;
     RL_ASSERT(policy->trains || !gradients);
+    if (policy->fixed) {
+        return policy->damaged != NULL || policy->lora == NULL
+                   ? policy->damaged
+                   : not_finite(policy->be, &policy->lora->params, false);
+    }
     if (policy->lora != NULL && !gradients && !policy->weights_finite) {
         name = not_finite(policy->be, &policy->params, false);
         policy->weights_finite = name == NULL;
@@ -251,6 +300,7 @@ const char *rl_policy_not_finite(rl_policy *policy, bool gradients) {
 
 rl_status rl_policy_save(const rl_policy *policy, const rl_checkpoint *source, rl_save_dtype dtype,
                          const char *folder, rl_err *err) {
+    RL_ASSERT(!policy->fixed);
     return policy->lora != NULL
                ? rl_lora_save(policy->lora, source, policy->be, dtype, folder, err)
                : rl_checkpoint_write(source, &policy->params, policy->be, dtype, folder, err);

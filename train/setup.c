@@ -248,6 +248,7 @@ static rl_status open_compute(setup *s, rl_err *err) {
 rl_status setup_open_heavy(setup *s, rl_err *err) {
     const rl_recipe *recipe = s->recipe;
     rl_policy_opts opts = {.trains = !s->measures_only,
+                           .fixed = s->measures_only,
                            .adapter = s->adapter,
                            .weights = recipe->compute.weights,
                            .recompute = recipe->compute.recompute};

@@ -29,6 +29,12 @@ typedef struct rl_params {
 /* Lays out and allocates. `trains` adds the gradient buffer. Zero value released is fine. */
 rl_status rl_params_init(rl_params *params, const rl_model_config *config, rl_backend *be,
                          bool trains, rl_err *err) RL_MUST_USE;
+/*
+ * For weights that are packed as they come: the matrices of all layers, and a head of its own, lie
+ * in one place and are valid one layer at a time. Embedding and vectors have a place of their own.
+ */
+rl_status rl_params_init_passing(rl_params *params, const rl_model_config *config, rl_backend *be,
+                                 rl_err *err) RL_MUST_USE;
 void rl_params_release(rl_params *params, rl_backend *be);
 rl_param *rl_params_find(const rl_params *params, const char *name); // NULL when absent
 

@@ -38,6 +38,9 @@ typedef struct rl_policy_opts {
     const rl_adapter *adapter; // borrowed; what trains instead of the weights. NULL: none
     rl_weights weights;
     rl_recompute recompute;
+    // These weights will only be computed with, never changed or saved: of matrices the packed copy
+    // alone is kept, half of the memory. Neither trains nor an adapter's training goes with it.
+    bool fixed;
 } rl_policy_opts;
 
 /* be is borrowed. opts NULL: all as in a zeroed struct. */
@@ -49,6 +52,7 @@ rl_backend *rl_policy_backend(const rl_policy *policy);
 /* What trains: the weights, or the adapter's tensors under peft's names. */
 rl_params *rl_policy_params(rl_policy *policy);
 rl_params *rl_policy_weights(rl_policy *policy); // of the model; without gradients under an adapter
+// Neither is for a policy whose weights are fixed, nor are rl_policy_repack and rl_policy_save.
 /*
  * Only ids below n_ids can come out: the others are never drawn, and log-probs, entropy and
  * gradients are those of the distribution over [0, n_ids). For models whose embedding has more rows
