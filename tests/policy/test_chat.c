@@ -40,16 +40,18 @@ static void assert_decodes_to(const rl_tokenizer *tokenizer, const int32_t *ids,
     rl_str_release(&text);
 }
 
-// Conversations with the text their template gives and the ids Hugging Face gives for that text.
-static void check_golden(const rl_tokenizer *tokenizer, const char *path) {
+// Conversations with the text their template gives and the ids Hugging Face gives for that text;
+// returns their number.
+static int check_golden(const rl_tokenizer *tokenizer, const char *path) {
     rl_arena *arena = rl_arena_new(0);
     rl_chat *chat = new_chat(tokenizer);
     rl_json_doc *doc = NULL;
     rl_err err;
+    int n_cases = 0;
     assert_ok(rl_json_read(path, &doc, &err));
     const rl_json *item = rl_json_first(rl_json_root(doc));
     assert_non_null(item);
-    for (; item != NULL; item = rl_json_next(item)) {
+    for (; item != NULL; item = rl_json_next(item), n_cases++) {
         int32_t n_messages, *ids, n;
         rl_message *message = read_messages(rl_json_get(item, "messages"), arena, &n_messages);
         assert_ok(rl_chat_open(chat, message, n_messages, arena, &ids, &n, &err));
@@ -63,6 +65,7 @@ static void check_golden(const rl_tokenizer *tokenizer, const char *path) {
     rl_json_free(doc);
     rl_chat_free(chat);
     rl_arena_free(arena);
+    return n_cases;
 }
 
 static void test_golden(void **state) {
@@ -80,7 +83,8 @@ static void test_smollm2(void **state) {
         return;
     }
     rl_tokenizer *tokenizer = load(folder);
-    check_golden(tokenizer, rl_golden("tokenizer/smollm2_chats.json"));
+    int n = check_golden(tokenizer, rl_golden("tokenizer/smollm2_chats.json"));
+    print_message("families: llama | templates | %d of %d (SmolLM2)\n", n, n);
     rl_tokenizer_free(tokenizer);
 }
 

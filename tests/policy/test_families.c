@@ -83,6 +83,36 @@ static void saved_and_loaded(void **state) {
     }
 }
 
+/* Weights stored as BF16: the same bits by way of F32 and by way of BF16. */
+static void bf16_saved_and_loaded(void **state) {
+    const char *source = rl_shared("golden/models/qwen3-bf16");
+    rl_backend *be = *state;
+    rl_params params, again;
+    rl_checkpoint *cp, *saved;
+    char *folder;
+    rl_err err;
+    if (source == NULL) {
+        rl_test_skip_shared("golden/models/qwen3-bf16");
+        return;
+    }
+    cp = rl_test_checkpoint(be, source, &params);
+    rl_test_drop(rl_test_round_trip(be, cp, &params));
+    folder = rl_test_folder();
+    assert_ok(rl_checkpoint_write(cp, &params, be, RL_SAVE_BF16, folder, &err));
+    saved = rl_test_checkpoint(be, folder, &again);
+    rl_test_same_config(rl_checkpoint_config(saved), rl_checkpoint_config(cp));
+    for (int32_t i = 0; i < params.n_items; i++) {
+        float *a = rl_test_values(be, &params.item[i]), *b = rl_test_values(be, &again.item[i]);
+        assert_memory_equal(a, b, rl_tensor_bytes(params.item[i].value));
+        rl_free(a);
+        rl_free(b);
+    }
+    print_message("families: qwen3-bf16 | save and load | equal\n");
+    rl_test_checkpoint_drop(be, saved, &again);
+    rl_test_checkpoint_drop(be, cp, &params);
+    rl_test_drop(folder);
+}
+
 /* Norms begin as multiplying by 1, biases as 0, matrices with the config's deviation. */
 static void drawn(void **state) {
     rl_backend *be = *state;
@@ -336,9 +366,13 @@ static void gguf_still_layers(void **state) {
 
 int main(void) {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_spellings),    cmocka_unit_test(layers_differ),
-        cmocka_unit_test(saved_and_loaded),  cmocka_unit_test(drawn),
-        cmocka_unit_test(by_gguf),           cmocka_unit_test(gguf_rope_factors),
+        cmocka_unit_test(both_spellings),
+        cmocka_unit_test(layers_differ),
+        cmocka_unit_test(saved_and_loaded),
+        cmocka_unit_test(bf16_saved_and_loaded),
+        cmocka_unit_test(drawn),
+        cmocka_unit_test(by_gguf),
+        cmocka_unit_test(gguf_rope_factors),
         cmocka_unit_test(gguf_still_layers),
     };
     return cmocka_run_group_tests(tests, rl_test_backend_open, rl_test_backend_close);

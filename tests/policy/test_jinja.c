@@ -18,7 +18,13 @@ static rl_jinja_var *read_vars(const rl_json *context, rl_arena *arena, size_t *
     return var;
 }
 
-static size_t check_cases(const char *cases, const char *folder) {
+/* The family of docs/families.md that a published template belongs to, and its cases so far. */
+typedef struct owner {
+    const char *template, *family, *name;
+    int n_cases;
+} owner;
+
+static size_t check_cases(const char *cases, const char *folder, owner *owners, size_t n_owners) {
     rl_arena *arena = rl_arena_new(0);
     rl_json_doc *doc = NULL;
     rl_err err = {""};
@@ -42,6 +48,9 @@ static size_t check_cases(const char *cases, const char *folder) {
                      rl_json_text(rl_json_get(item, "conversation"), ""), (int)got.len, got.ptr,
                      want);
         }
+        for (size_t i = 0; i < n_owners; i++) {
+            owners[i].n_cases += strcmp(owners[i].template, name) == 0;
+        }
         rl_jinja_free(jinja);
         rl_arena_reset(arena);
     }
@@ -52,18 +61,33 @@ static size_t check_cases(const char *cases, const char *folder) {
 
 static void test_golden(void **state) {
     (void)state;
-    assert_true(check_cases(rl_golden("chat/cases.json"), rl_golden("chat")) >= 25);
+    assert_true(check_cases(rl_golden("chat/cases.json"), rl_golden("chat"), NULL, 0) >= 25);
 }
 
 static void test_all_golden(void **state) {
+    owner owners[] = {
+        {"mistralai-Mistral-Nemo-Instruct-2407.jinja", "mistral", "Mistral Nemo", 0},
+        {"Qwen-Qwen2.5-7B-Instruct.jinja", "qwen2", "Qwen2.5", 0},
+        {"Qwen-QwQ-32B.jinja", "qwen2", "QwQ", 0},
+        {"deepseek-ai-DeepSeek-R1-Distill-Qwen-32B.jinja", "qwen2", "R1 Distill Qwen", 0},
+        {"Qwen-Qwen3-0.6B.jinja", "qwen3", "Qwen3", 0},
+        {"HuggingFaceTB-SmolLM3-3B.jinja", "smollm3", "SmolLM3", 0},
+        {"microsoft-Phi-3.5-mini-instruct.jinja", "phi3", "Phi-3.5", 0},
+    };
     (void)state;
     if (rl_shared("data/chat-templates/golden.json") == NULL) {
         rl_test_skip_shared("data/chat-templates/golden.json");
         return;
     }
-    assert_int_equal(
-        check_cases(rl_shared("data/chat-templates/golden.json"), rl_shared("data/chat-templates")),
-        154);
+    assert_int_equal(check_cases(rl_shared("data/chat-templates/golden.json"),
+                                 rl_shared("data/chat-templates"), owners, RL_COUNT(owners)),
+                     154);
+    for (size_t i = 0; i < RL_COUNT(owners); i++) {
+        const owner *o = &owners[i];
+        assert_true(o->n_cases > 0);
+        print_message("families: %s | templates | %d of %d (%s)\n", o->family, o->n_cases,
+                      o->n_cases, o->name);
+    }
 }
 
 // Small templates against jinja2: the same text, or both refuse.

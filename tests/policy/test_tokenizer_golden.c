@@ -2,7 +2,7 @@
  * Real tokenizers against the ids that other implementations give: Hugging Face's, tiktoken's,
  * llama.cpp's. Each prints "tokenizer NAME: n of n texts equal"; they lie in the shared folder and
  * are passed over with a line where it is absent. stories260K is checked everywhere, by
- * test_tokenizer.c.
+ * test_tokenizer.c. What is a family's own tokenizer is also a cell of docs/families.md.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,14 +11,24 @@
 #include "rl/tensor/gguf.h"
 #include "tests/support/tokenizer.h"
 
+// For tools/families.sh; family NULL: none of the table uses this tokenizer.
+static void print_cell(const char *family, const char *name, int n_equal, int n_all) {
+    if (family != NULL) {
+        print_message("families: %s | tokenizer texts | %d of %d (%s)\n", family, n_equal, n_all,
+                      name);
+    }
+}
+
 static void test_hugging_face(void **state) {
     static const struct {
-        const char *name;
+        const char *name, *family;
         bool exact;
     } cases[] = {
-        {"smollm2", false},                               // some bytes have no token
-        {"gpt2", true},         {"qwen3", false},         // NFC
-        {"olmo2-dolma2", true}, {"olmo-gpt-neox", false}, // NFC
+        {"smollm2", "llama", false}, // some bytes have no token
+        {"gpt2", NULL, true},
+        {"qwen3", "qwen3", false}, // NFC
+        {"olmo2-dolma2", "olmo2", true},
+        {"olmo-gpt-neox", NULL, false}, // NFC
     };
     (void)state;
     for (size_t i = 0; i < RL_COUNT(cases); i++) {
@@ -30,9 +40,10 @@ static void test_hugging_face(void **state) {
             continue;
         }
         rl_tokenizer *tokenizer = rl_test_tokenizer(rl_shared(folder));
-        assert_int_equal(rl_test_oracle(tokenizer, cases[i].name, rl_shared(oracle),
-                                        RL_ENCODE_SPECIALS, cases[i].exact, 0),
-                         50);
+        int n = rl_test_oracle(tokenizer, cases[i].name, rl_shared(oracle), RL_ENCODE_SPECIALS,
+                               cases[i].exact, 0);
+        assert_int_equal(n, 50);
+        print_cell(cases[i].family, cases[i].name, n, 50);
         rl_tokenizer_free(tokenizer);
     }
     rl_test_skip_lacking();
@@ -112,8 +123,8 @@ static void test_gguf_smollm2(void **state) {
 }
 
 // llama.cpp's own cases: texts between marker lines, a line of ids for each.
-static void check_llama_cpp(const rl_tokenizer *tokenizer, const char *name, const char *inp,
-                            const char *out) {
+static int check_llama_cpp(const rl_tokenizer *tokenizer, const char *name, const char *inp,
+                           const char *out) {
     static const char marker[] = "\n__ggml_vocab_test__\n";
     rl_arena *arena = rl_arena_new(0);
     char *text, *line;
@@ -145,17 +156,19 @@ static void check_llama_cpp(const rl_tokenizer *tokenizer, const char *name, con
     print_message("tokenizer %s: %d of %d texts equal\n", name, n_cases, n_cases);
     assert_true(n_cases > 40);
     rl_arena_free(arena);
+    return n_cases;
 }
 
 static void test_llama_cpp(void **state) {
     static const struct {
-        const char *name, *golden, *path; // of a GGUF vocabulary, or of a folder
+        const char *name, *family, *golden;
+        const char *path; // of a GGUF vocabulary, or of a folder
     } cases[] = {
-        {"gpt-2 (GGUF)", "gpt-2", "models/vocab-gguf/ggml-vocab-gpt-2.gguf"},
-        {"phi-3 (GGUF)", "phi-3", "models/vocab-gguf/ggml-vocab-phi-3.gguf"},
-        {"gpt2 (llama.cpp)", "gpt-2", "models/tokenizers/gpt2"},
-        {"qwen2.5 (llama.cpp)", "qwen2", "models/tokenizers/qwen2.5"},
-        {"qwen3 (llama.cpp)", "qwen2", "models/tokenizers/qwen3"},
+        {"gpt-2 (GGUF)", NULL, "gpt-2", "models/vocab-gguf/ggml-vocab-gpt-2.gguf"},
+        {"phi-3 (GGUF)", "phi3", "phi-3", "models/vocab-gguf/ggml-vocab-phi-3.gguf"},
+        {"gpt2 (llama.cpp)", NULL, "gpt-2", "models/tokenizers/gpt2"},
+        {"qwen2.5 (llama.cpp)", "qwen2", "qwen2", "models/tokenizers/qwen2.5"},
+        {"qwen3 (llama.cpp)", "qwen3", "qwen2", "models/tokenizers/qwen3"},
     };
     (void)state;
     for (size_t i = 0; i < RL_COUNT(cases); i++) {
@@ -171,7 +184,8 @@ static void test_llama_cpp(void **state) {
         }
         rl_tokenizer *tokenizer =
             rl_text_ends(path, ".gguf") ? load_gguf(path) : rl_test_tokenizer(path);
-        check_llama_cpp(tokenizer, cases[i].name, rl_shared(inp), rl_shared(out));
+        int n = check_llama_cpp(tokenizer, cases[i].name, rl_shared(inp), rl_shared(out));
+        print_cell(cases[i].family, cases[i].name, n, n);
         rl_tokenizer_free(tokenizer);
     }
     rl_test_skip_lacking();
