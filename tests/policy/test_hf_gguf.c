@@ -154,8 +154,7 @@ static void tiny_gguf(void **state) {
     assert_string_equal(config->family, "llama");
     assert_int_equal(config->vocab, 300);
     assert_int_equal(config->head_dim, 8);
-    assert_true(config->tied && config->rope[0].theta == 10000 &&
-                config->norm_eps == 1e-5);
+    assert_true(config->tied && config->rope[0].theta == 10000 && config->norm_eps == 1e-5);
     assert_int_equal(config->bos, -1);
     assert_true(config->n_eos == 1 && config->eos[0] == 0);
     rl_test_same_as_file(be, &params, rl_golden("models/llama/model.safetensors"));
