@@ -123,13 +123,23 @@ rl_status rl_fs_map(const char *path, rl_map_file *out, rl_err *err) {
     return status;
 }
 
+static void *mapping(const rl_map_file *file) {
+    union {
+        const uint8_t *in;
+        void *out;
+    } ptr = {.in = file->ptr};
+    return ptr.out;
+}
+
+void rl_fs_map_rest(const rl_map_file *file) {
+    if (file->len > 0) {
+        (void)madvise(mapping(file), file->len, MADV_DONTNEED);
+    }
+}
+
 void rl_fs_unmap(rl_map_file *file) {
     if (file->len > 0) {
-        union {
-            const uint8_t *in;
-            void *out;
-        } ptr = {.in = file->ptr};
-        (void)munmap(ptr.out, file->len);
+        (void)munmap(mapping(file), file->len);
     }
     *file = (rl_map_file){0};
 }

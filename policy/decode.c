@@ -20,8 +20,6 @@
 #include "rl/core/clock.h"
 #include "rl/tensor/ops.h"
 
-enum { PREFILL_ROWS = 256 };
-
 /* A context of the run, in the order of computation. */
 typedef struct context {
     const rl_prompt *prompt;
@@ -51,14 +49,14 @@ struct rl_decoder {
     rl_tensor hidden; // [max_contexts, C] the last block's output at each context's end
     live_row *live;   // [max_batch]
     int32_t n_live;
-    int32_t *pick;      // [max of PREFILL_ROWS and max_batch]
+    int32_t *pick;      // [max of RL_PREFILL_ROWS and max_batch]
     double *uniform;    // [max_batch]
     float *temperature; // [max_batch]
     rl_decode_stats stats;
 };
 
 static int32_t row_capacity(int32_t max_batch) {
-    return max_batch > PREFILL_ROWS ? max_batch : PREFILL_ROWS;
+    return max_batch > RL_PREFILL_ROWS ? max_batch : RL_PREFILL_ROWS;
 }
 
 static rl_status init_decoder(rl_decoder *decoder, rl_err *err) {
@@ -207,7 +205,7 @@ static rl_status fill_prefill(rl_decoder *decoder, int32_t *at, int32_t *n_ended
     rl_kv_cache *cache = &decoder->cache;
     rl_decode_batch_clear(batch);
     *n_ended = 0;
-    while (*at < decoder->n_contexts && batch->n_rows < PREFILL_ROWS) {
+    while (*at < decoder->n_contexts && batch->n_rows < RL_PREFILL_ROWS) {
         context *c = &decoder->context[*at];
         int32_t parent = c->prompt->parent, n, t, slot;
         if (parent >= 0 && cache->node[parent].n_cached < cache->node[parent].n_tokens) {
@@ -215,7 +213,7 @@ static rl_status fill_prefill(rl_decoder *decoder, int32_t *at, int32_t *n_ended
             continue;
         }
         n = c->prompt->n_tokens - c->done;
-        n = n < PREFILL_ROWS - batch->n_rows ? n : PREFILL_ROWS - batch->n_rows;
+        n = n < RL_PREFILL_ROWS - batch->n_rows ? n : RL_PREFILL_ROWS - batch->n_rows;
         for (t = 0; t < n; t++) {
             rl_status status =
                 rl_kv_append(cache, c->node, c->prompt->token[c->done + t], &slot, err);

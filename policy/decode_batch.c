@@ -6,8 +6,7 @@
 
 enum { DRAW_ROWS = 64 }; // logits exist for this many rows at most
 
-static void carve_all(rl_decode_batch *batch, rl_carver *carver) {
-    const rl_model_config *config = &batch->policy->config;
+static void carve_all(rl_decode_batch *batch, const rl_model_config *config, rl_carver *carver) {
     int64_t n = batch->max_rows, draws = batch->max_draws;
     int64_t block = draws < DRAW_ROWS ? draws : DRAW_ROWS;
     batch->d_token = rl_carve_1d(carver, RL_DTYPE_I32, n);
@@ -25,13 +24,20 @@ static void carve_all(rl_decode_batch *batch, rl_carver *carver) {
     batch->entropy = rl_carve_1d(carver, RL_DTYPE_F32, draws);
 }
 
+int64_t rl_decode_batch_bytes(const rl_model_config *config, int32_t max_rows, int32_t max_draws) {
+    rl_decode_batch batch = {.max_rows = max_rows, .max_draws = max_draws};
+    rl_carver carver = {0};
+    carve_all(&batch, config, &carver);
+    return (int64_t)carver.used;
+}
+
 rl_status rl_decode_batch_init(rl_decode_batch *batch, rl_policy *policy, int32_t max_rows,
                                int32_t max_draws, rl_err *err) {
     size_t n = (size_t)max_rows, draws = (size_t)max_draws;
     rl_carver carver = {0};
     rl_status status;
     *batch = (rl_decode_batch){.policy = policy, .max_rows = max_rows, .max_draws = max_draws};
-    carve_all(batch, &carver);
+    carve_all(batch, &policy->config, &carver);
     status = rl_buffer_alloc(policy->be, carver.used, &batch->buffer, err);
     if (status != RL_OK) {
         return rl_fail(err, status,
@@ -40,7 +46,7 @@ rl_status rl_decode_batch_init(rl_decode_batch *batch, rl_policy *policy, int32_
                        (int)max_draws, (double)carver.used / 1048576.0);
     }
     carver = (rl_carver){.buffer = batch->buffer};
-    carve_all(batch, &carver);
+    carve_all(batch, &policy->config, &carver);
     batch->token = rl_alloc(n, sizeof *batch->token);
     batch->position = rl_alloc(n, sizeof *batch->position);
     batch->slot = rl_alloc(n, sizeof *batch->slot);

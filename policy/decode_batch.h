@@ -10,6 +10,8 @@
 #include "policy/model.h"
 #include "rl/policy/sampler.h"
 
+enum { RL_PREFILL_ROWS = 256 }; // tokens of contexts that go through the model at a time
+
 typedef struct rl_decode_batch {
     rl_policy *policy;
     int32_t max_rows, max_draws, n_rows;
@@ -37,6 +39,8 @@ typedef struct rl_decode_batch {
 
 rl_status rl_decode_batch_init(rl_decode_batch *batch, rl_policy *policy, int32_t max_rows,
                                int32_t max_draws, rl_err *err) RL_MUST_USE;
+/* Bytes of the device's side. */
+int64_t rl_decode_batch_bytes(const rl_model_config *config, int32_t max_rows, int32_t max_draws);
 void rl_decode_batch_release(rl_decode_batch *batch); // zero value accepted
 
 void rl_decode_batch_clear(rl_decode_batch *batch);

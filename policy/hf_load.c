@@ -404,6 +404,13 @@ void rl_checkpoint_fill(const rl_checkpoint *checkpoint, rl_params *params, int3
              params->item[i].value, be, piece, piece_values);
     }
     rl_free(piece);
+    // The files stay open for their names and tokenizer, not for their weights.
+    for (size_t i = 0; i < checkpoint->n_shards; i++) {
+        rl_safetensors_rest(checkpoint->shard[i]);
+    }
+    if (checkpoint->gguf != NULL) {
+        rl_gguf_rest(checkpoint->gguf);
+    }
 }
 
 rl_status rl_checkpoint_read(const rl_checkpoint *checkpoint, rl_params *params, rl_backend *be,

@@ -239,6 +239,10 @@ rl_status rl_gguf_open(const char *path, rl_gguf **out, rl_err *err) {
     return RL_OK;
 }
 
+void rl_gguf_rest(const rl_gguf *file) {
+    rl_fs_map_rest(&file->file);
+}
+
 void rl_gguf_close(rl_gguf *file) {
     if (file != NULL) {
         rl_gguf_meta_release(&file->meta);

@@ -253,6 +253,10 @@ rl_status rl_safetensors_open(const char *path, rl_safetensors **out, rl_err *er
     return RL_OK;
 }
 
+void rl_safetensors_rest(const rl_safetensors *file) {
+    rl_fs_map_rest(&file->file);
+}
+
 void rl_safetensors_close(rl_safetensors *file) {
     if (file != NULL) {
         rl_fs_unmap(&file->file);

@@ -6,16 +6,17 @@
 
 #include "train/setup.h"
 
-/* Something that a run keeps in memory beside the model. */
-typedef struct dry_run_extra {
-    double bytes;
-    const char *name; // "key-value cache"
-    const char *note; // put after its size, "" for none
-    const char
-        *keys; // to lower where memory runs out, beside compute.micro_tokens; ends in a blank
-} dry_run_extra;
+/* How much of a recipe's largest step is in memory at once. */
+typedef struct dry_run_load {
+    double pass_tokens;             // of the largest forward and backward
+    double kv_tokens, kv_sequences; // sampled and read while sampling; 0: nothing is sampled
+} dry_run_load;
 
-/* The line of the memory estimate, and a word where this machine has less. */
-void dry_run_memory(const setup *s, const dry_run_extra *extra, FILE *to);
+/*
+ * The peak that is expected, its parts, and the most that the recipe allows; a word where this
+ * machine has less. case_text says what is expected, keys what to lower; both may be "".
+ */
+void dry_run_memory(const setup *s, const dry_run_load *expected, const dry_run_load *most,
+                    const char *case_text, const char *keys, FILE *to);
 
 #endif

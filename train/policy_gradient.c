@@ -107,31 +107,54 @@ static int64_t longest_sequence(const rl_recipe *r) {
     return r->data.max_prompt_tokens + (int64_t)r->rollout.turns * r->rollout.max_new_tokens;
 }
 
-// Samples of one problem when every attempt fails: G + G^2 + ... + G^turns.
-static double worst_samples(const rl_recipe *r) {
-    double level = 1, sum = 0;
+// Samples of one problem when this share of the attempts fails: G + f G^2 + ... + f^(turns-1)
+// G^turns.
+static double samples_when(const rl_recipe *r, double failing) {
+    double level = r->rollout.group_size, sum = 0;
     for (int32_t t = 0; t < r->rollout.turns; t++) {
-        level *= r->rollout.group_size;
         sum += level;
+        level *= failing * r->rollout.group_size;
     }
     return sum;
 }
 
+// Tokens of prompts: the mean of some, and never more than are allowed.
+static double mean_prompt_tokens(const policy_gradient *p) {
+    enum { SOME = 64 };
+    int32_t n = rl_dataset_size(p->problems), seen = 0;
+    double sum = 0;
+    for (int32_t i = 0; i < n && seen < SOME; i++) {
+        int32_t *ids, n_ids;
+        rl_err err;
+        if (!rl_dataset_is_skipped(p->problems, i) &&
+            setup_prompt(p->setup, rl_dataset_at(p->problems, i), p->setup->arena, &ids, &n_ids,
+                         &err) == RL_OK) {
+            sum += n_ids;
+            seen++;
+        }
+    }
+    return seen > 0 ? sum / seen : p->setup->recipe->data.max_prompt_tokens;
+}
+
+// A step in which prompts are so long, this share of the attempts fails, and all are as long as
+// allowed.
+static dry_run_load load_when(const rl_recipe *r, double prompt_tokens, double failing) {
+    double samples = samples_when(r, failing) * r->rollout.prompts;
+    double tokens = r->rollout.prompts * prompt_tokens + samples * r->rollout.max_new_tokens;
+    // One sequence goes through in one pass, however long.
+    double longest = prompt_tokens + (double)r->rollout.turns * r->rollout.max_new_tokens;
+    return (dry_run_load){.pass_tokens = fmin(tokens, fmax(r->compute.micro_tokens, longest)),
+                          .kv_tokens = tokens,
+                          .kv_sequences = samples + r->rollout.prompts};
+}
+
 static void print_budget(const policy_gradient *p, FILE *to) {
     const rl_recipe *r = p->setup->recipe;
-    const rl_model_config *config = rl_checkpoint_config(p->setup->checkpoint);
     bool turns = r->rollout.turns > 1;
-    double samples = worst_samples(r) * r->rollout.prompts;
-    double kv = 8.0 * config->n_layers * config->n_kv_heads * config->head_dim;
+    double samples = samples_when(r, 1) * r->rollout.prompts;
     int32_t pool = rl_dataset_size(p->problems) - rl_dataset_skipped(p->problems);
-    dry_run_extra cache = {
-        .bytes = kv * (r->rollout.prompts * r->data.max_prompt_tokens +
-                       samples * r->rollout.max_new_tokens),
-        .name = "key-value cache",
-        .note = turns ? " if every attempt is as long as allowed and fails, without feedback"
-                      : " if every attempt is as long as allowed",
-        .keys = "rollout.prompts, rollout.group_size, rollout.max_new_tokens or ",
-    };
+    dry_run_load expected = load_when(r, mean_prompt_tokens(p), 0.5);
+    dry_run_load most = load_when(r, r->data.max_prompt_tokens, 1);
     fprintf(to, "\nsteps: %d of %d prompts, %.2f epochs of %d problems\n", r->run.steps,
             r->rollout.prompts, (double)r->run.steps * r->rollout.prompts / pool, pool);
     fprintf(to,
@@ -139,7 +162,10 @@ static void print_budget(const policy_gradient *p, FILE *to) {
             "at most %lld tokens%s\n",
             samples, samples * r->rollout.max_new_tokens, (long long)longest_sequence(r),
             turns ? " without the feedback between turns" : "");
-    dry_run_memory(p->setup, &cache, to);
+    dry_run_memory(p->setup, &expected, &most,
+                   turns ? " where half of the attempts fail and all are as long as allowed"
+                         : " where all attempts are as long as allowed",
+                   "rollout.prompts, rollout.group_size, rollout.max_new_tokens or ", to);
 }
 
 static rl_status print_first_prompt(const policy_gradient *p, FILE *to, rl_err *err) {

@@ -263,23 +263,49 @@ static void print_conversation(const supervised *s, const rl_conversation *item,
     fputc('\n', to);
 }
 
+/* Tokens of the largest pass of the first steps: weighted_run's cuts. */
+static int64_t largest_pass(const supervised *s) {
+    enum { STEPS = 1000 };
+    const rl_recipe *r = s->setup->recipe;
+    int32_t n = s->opts->batch_size, steps = r->run.steps < STEPS ? r->run.steps : STEPS;
+    int64_t largest = 0;
+    for (int64_t step = 0; step < steps; step++) {
+        int64_t pass = 0;
+        for (int64_t k = step * n; k < (step + 1) * n; k++) {
+            int32_t at = rl_corpus_pick(s->train, (uint64_t)r->run.seed, r->data.shuffle, k);
+            int64_t tokens = rl_corpus_at(s->train, at)->n_tokens;
+            pass = pass > 0 && pass + tokens <= r->compute.micro_tokens ? pass + tokens : tokens;
+            largest = pass > largest ? pass : largest;
+        }
+    }
+    return largest;
+}
+
+static int32_t longest_conversation(const supervised *s) {
+    int32_t longest = 0;
+    for (int32_t i = 0; i < rl_corpus_size(s->train); i++) {
+        int32_t n = rl_corpus_at(s->train, i)->n_tokens;
+        longest = n > longest ? n : longest;
+    }
+    return longest;
+}
+
 static rl_status preview(void *self, FILE *to, rl_err *err) {
     supervised *s = self;
     const rl_recipe *r = s->setup->recipe;
     int32_t first = rl_corpus_pick(s->train, (uint64_t)r->run.seed, r->data.shuffle, 0);
     double n = rl_corpus_size(s->train), mean_tokens = (double)rl_corpus_tokens(s->train) / n;
-    double step_tokens = mean_tokens * s->opts->batch_size;
-    dry_run_extra data = {.bytes = (double)rl_corpus_tokens(s->train) * (double)sizeof(int32_t),
-                          .name = "conversations",
-                          .note = "",
-                          .keys = ""};
+    double step_tokens = mean_tokens * s->opts->batch_size, longest = longest_conversation(s);
+    dry_run_load load = {.pass_tokens = (double)largest_pass(s)}, most = load;
     (void)err;
     print_conversation(s, rl_corpus_at(s->train, first), to);
     fprintf(to, "\nsteps: %d of %d conversations, %.2f epochs of %.0f\n", r->run.steps,
             s->opts->batch_size, (double)r->run.steps * s->opts->batch_size / n, n);
     fprintf(to, "token budget: about %.0f tokens a step, %.3g in all\n", step_tokens,
             step_tokens * r->run.steps);
-    dry_run_memory(s->setup, &data, to);
+    // Other steps have other conversations, but no pass is longer than this.
+    most.pass_tokens = fmax(longest, fmin(r->compute.micro_tokens, longest * s->opts->batch_size));
+    dry_run_memory(s->setup, &load, &most, "", "", to);
     return RL_OK;
 }
 

@@ -93,7 +93,10 @@ static void test_write_and_read(void **state) {
     assert_ok(rl_fs_map(in(p, "a"), &file, &err));
     assert_int_equal(file.len, 7);
     assert_memory_equal(file.ptr, "one\0two", 7);
+    rl_fs_map_rest(&file);
+    assert_memory_equal(file.ptr, "one\0two", 7);
     rl_fs_unmap(&file);
+    rl_fs_map_rest(&file);
     rl_fs_unmap(&file);
     assert_ok(rl_fs_write(in(p, "a"), "", 0, &err));
     assert_holds(p, in(p, "a"), "");

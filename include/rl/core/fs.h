@@ -25,6 +25,8 @@ typedef struct rl_map_file {
 } rl_map_file;
 rl_status rl_fs_map(const char *path, rl_map_file *out, rl_err *err) RL_MUST_USE;
 void rl_fs_unmap(rl_map_file *file); // zero value accepted
+/* What was read of the mapping may leave memory; it comes back when it is read again. */
+void rl_fs_map_rest(const rl_map_file *file);
 
 /* One whole small file: written to "<path>.tmp", synced, renamed, folder synced. */
 rl_status rl_fs_write(const char *path, const void *bytes, size_t n_bytes, rl_err *err) RL_MUST_USE;

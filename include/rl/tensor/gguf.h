@@ -20,6 +20,8 @@ rl_status rl_gguf_open(const char *path, rl_gguf **out, rl_err *err) RL_MUST_USE
 rl_status rl_gguf_parse(const void *bytes, size_t n_bytes, const char *name, rl_gguf **out,
                         rl_err *err) RL_MUST_USE;
 void rl_gguf_close(rl_gguf *file); // accepts NULL
+/* Its bytes may leave memory until they are read again. */
+void rl_gguf_rest(const rl_gguf *file);
 
 size_t rl_gguf_count(const rl_gguf *file);
 const rl_weight *rl_gguf_at(const rl_gguf *file, size_t i); // shapes are turned row-major

@@ -18,6 +18,8 @@ rl_status rl_safetensors_open(const char *path, rl_safetensors **out, rl_err *er
 rl_status rl_safetensors_parse(const void *bytes, size_t n_bytes, const char *name,
                                rl_safetensors **out, rl_err *err) RL_MUST_USE;
 void rl_safetensors_close(rl_safetensors *file); // accepts NULL
+/* Its bytes may leave memory until they are read again. */
+void rl_safetensors_rest(const rl_safetensors *file);
 size_t rl_safetensors_count(const rl_safetensors *file);
 const rl_weight *rl_safetensors_at(const rl_safetensors *file, size_t i); // in file order
 const rl_weight *rl_safetensors_find(const rl_safetensors *file,
