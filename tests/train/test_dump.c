@@ -25,7 +25,7 @@ static rl_status toy_verify(const void *self, const rl_problem *problem, const c
                             size_t answer_len, rl_arena *arena, rl_verdict *out, rl_err *err) {
     (void)self, (void)problem, (void)answer, (void)arena, (void)err;
     *out = (rl_verdict){.kind = RL_VERDICT_PARTIAL,
-                        .score = 1.0f / (float)(answer_len + 2),
+                        .score = 1.0 / (double)(answer_len + 2),
                         .total = 1,
                         .feedback = "shorter",
                         .feedback_len = 7};
