@@ -353,7 +353,7 @@ static rl_status filter_map(rl_jinja_run *run, const rl_jinja_args *in, value *o
     const rl_jinja_func *func = NULL;
     rl_jinja_args rest = {0};
     rl_jinja_list *items;
-    text name;
+    text name = {0};
     rl_status status = items_of(run, &in->arg[0], &items);
     if (status == RL_OK && path == NULL) {
         status = in->n < 2 ? rl_jinja_fail(run, "map wants a filter or an attribute")

@@ -506,7 +506,7 @@ static rl_status slice_text(rl_jinja_run *run, text t, const value *bound, value
 }
 
 rl_status rl_jinja_slice(rl_jinja_run *run, const value *object, const value *bound, value *out) {
-    int64_t start, stop, step;
+    int64_t start = 0, stop = 0, step = 1;
     bool fits = object->type == RL_JINJA_TEXT || is_plain_list(object);
     for (int i = 0; i < 3; i++) {
         fits = fits && (bound[i].type == RL_JINJA_NONE || bound[i].type == RL_JINJA_INT ||

@@ -293,8 +293,8 @@ static rl_status check_beside(const rl_json *record, rl_err *err) {
 }
 
 static rl_status put_record(rl_reading *r, const rl_json *record, rl_err *err) {
-    message *m, *turns;
-    int32_t n, n_turns, first = 0;
+    message *m = NULL, *turns = NULL;
+    int32_t n = 0, n_turns = 0, first = 0;
     rl_status status;
     if (rl_json_get(record, "messages") != NULL) {
         status = read_messages(r, record, "messages", NULL, &m, &n, err);

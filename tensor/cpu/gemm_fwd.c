@@ -101,8 +101,10 @@ static void unpack_panels(void *context, int64_t begin, int64_t end, int32_t wor
         float *to = job->weight + panel * RL_PANEL * job->stride, step[STEP * RL_PANEL];
         for (int64_t k = 0; k < job->n_in; k += STEP, to += STEP, at += STEP * RL_PANEL) {
             int64_t n_k = job->n_in - k < STEP ? job->n_in - k : STEP;
-            const float *from = job->packed.f32 != NULL ? job->packed.f32 + at : step;
-            if (job->packed.bf16 != NULL) {
+            const float *from = step;
+            if (job->packed.f32 != NULL) {
+                from = job->packed.f32 + at;
+            } else {
                 job->kern->widen(step, job->packed.bf16 + at, n_k * RL_PANEL);
             }
             for (int64_t o = 0; o < n; o++) {

@@ -414,8 +414,8 @@ static void every_path_resolves(void **state) {
         "data.eval=e", "data.eval_loss=l", "sandbox.python=p", "algo={\"name\": \"sft\"}"};
     static const char *const wholes[] = {"run={\"dir\": \"r\"}",
                                          "model={\"path\": \"m\", \"adapter\": \"a\"}",
-                                         "data={\"train\": \"t\", \"eval\": \"e\", "
-                                         "\"eval_loss\": \"l\"}",
+                                         ("data={\"train\": \"t\", \"eval\": \"e\", "
+                                          "\"eval_loss\": \"l\"}"),
                                          "algo={\"name\": \"sft\"}", "sandbox={\"python\": \"p\"}"};
     char cwd[2048];
     rl_recipe r;
