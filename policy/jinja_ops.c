@@ -473,7 +473,7 @@ static rl_status clamp(rl_jinja_run *run, const value *bound, int64_t n, int64_t
 }
 
 static rl_status slice_text(rl_jinja_run *run, text t, const value *bound, value *out) {
-    int64_t start, stop, step, n;
+    int64_t start = 0, stop = 0, step = 1, n;
     rl_jinja_builder made = {0};
     rl_status status = rl_jinja_step(run, t.len / RL_JINJA_STEP_BYTES);
     if (status != RL_OK) {
