@@ -79,7 +79,7 @@ function(rl_tests)
       string(REPLACE "test_" "${room}_" name ${stem})
       rl_test_program(test_${name} ${source})
       add_test(NAME ${room}/${stem} COMMAND test_${name})
-      set_tests_properties(${room}/${stem} PROPERTIES LABELS ${room} TIMEOUT 600
+      set_tests_properties(${room}/${stem} PROPERTIES LABELS ${room} TIMEOUT 1800
         ENVIRONMENT "UBSAN_OPTIONS=print_stacktrace=1;TSAN_OPTIONS=halt_on_error=1")
     endforeach()
     file(GLOB scripts CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${room}/test_*.sh)
